@@ -1,0 +1,4 @@
+// Command agent-process runs coding agents in sandboxes.
+package main
+
+func main() {}

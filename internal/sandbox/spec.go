@@ -1,0 +1,113 @@
+package sandbox
+
+import "io"
+
+// BinaryPath is where our own binary stands, read-only, inside every sandbox.
+const BinaryPath = "/opt/agent-process/agent-process"
+
+// RunDir is the directory inside that holds the hook socket and the CA.
+const RunDir = "/run/agent-process"
+
+// HookSocketPath is the unix socket inside on which the gateway answers hooks.
+const HookSocketPath = RunDir + "/hook.sock"
+
+// Spec is the whole desired state of one sandbox. Zero values are the strict
+// choice: no network, no mounts, no environment.
+type Spec struct {
+	// ID is the run id; everything created on the host is labelled with it.
+	ID string
+	// Identity is who processes inside are. Never uid 0.
+	Identity Identity
+	// Hostname inside; empty means "sandbox".
+	Hostname string
+	// Home is the absolute path of the home directory inside.
+	Home string
+	// Mounts are added to the runtime's own base (system directories
+	// read-only, private /tmp, /run, /proc, /dev), parents before children.
+	Mounts []Mount
+	// Files are written before the root becomes read-only.
+	Files []File
+	// ToolPath is a PATH value: what it names outside the system directories
+	// appears read-only inside, without credential files.
+	ToolPath string
+	// Network says what there is besides lo.
+	Network Network
+	// Limits bound what the sandbox may use.
+	Limits Limits
+}
+
+// Identity is a user inside a sandbox.
+type Identity struct {
+	UID, GID int
+	// Name is the passwd entry; empty means "agent".
+	Name string
+}
+
+// MountKind says how a Mount comes to be.
+type MountKind string
+
+// The kinds of mounts.
+const (
+	MountBind    MountKind = "bind"    // Source on the host appears at Target
+	MountTmpfs   MountKind = "tmpfs"   // empty, Size bytes at most
+	MountOverlay MountKind = "overlay" // Lower read-only under Upper
+)
+
+// Mount is one entry of a sandbox's view of files. All mounts are nosuid and
+// nodev.
+type Mount struct {
+	Kind     MountKind
+	Source   string // host path, for MountBind
+	Target   string // absolute path inside
+	ReadOnly bool
+	NoExec   bool
+	// Optional mounts are left out when Source does not exist.
+	Optional bool
+	Size     int64 // bytes, for MountTmpfs
+	// Lower, Upper and Work are host directories, for MountOverlay.
+	Lower, Upper, Work string
+}
+
+// File is a file that a sandbox finds when it starts.
+type File struct {
+	Path string // absolute path inside
+	Data []byte
+	Mode uint32 // permission bits; 0 means 0o444
+	// Owned files belong to the sandbox's identity, others to nobody inside.
+	Owned bool
+}
+
+// Network says what a sandbox can reach.
+type Network string
+
+// The networks there are.
+const (
+	// NetworkNone is an empty lo and nothing else.
+	NetworkNone Network = "none"
+	// NetworkGateway hands the sandbox's Sockets to a gateway on the host side.
+	NetworkGateway Network = "gateway"
+)
+
+// Limits bound a sandbox. Zero means the runtime's default, not "none".
+type Limits struct {
+	MemoryBytes int64
+	PIDs        int64
+	CPUs        float64
+	DiskBytes   int64
+}
+
+// Command is one program to run inside a sandbox.
+type Command struct {
+	Argv []string
+	Env  []string // K=V, the whole environment
+	Dir  string   // absolute path inside; empty means "/"
+	// Stdin, Stdout and Stderr are copied; nil is /dev/null. An *os.File is
+	// handed over as it is. With TTY set, Stdout gets both and Stderr is unused.
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+	// TTY gives the program a terminal of the sandbox's own.
+	TTY *TTY
+}
+
+// TTY is the size of a terminal in cells.
+type TTY struct{ Rows, Cols uint16 }

@@ -170,6 +170,8 @@ type (
 		Decision  string        `json:"decision"`             // Allow or Deny
 		Rule      string        `json:"rule"`
 		Reason    string        `json:"reason,omitempty"`
+		PID       int           `json:"pid,omitempty"` // of the caller, as the kernel says
+		UID       int           `json:"uid,omitempty"`
 		Duration  time.Duration `json:"duration_ns"`
 	}
 	// Request is one connection or lookup that the gateway judged, written

@@ -1,0 +1,277 @@
+package hook
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+	"sync"
+
+	"agentprocess/internal/audit"
+)
+
+// maxReceipts bounds how many calls of one run are remembered. A run that has
+// more is denied the rest.
+const maxReceipts = 200_000
+
+// What can be wrong between the transcript and the receipts. Each ends a run.
+var (
+	// ErrNoReceipt is a result of a tool call that was never judged.
+	ErrNoReceipt = errors.New("tool call without a verdict")
+	// ErrInputDiffers is a call that was judged with another input than the
+	// transcript has.
+	ErrInputDiffers = errors.New("tool call judged with another input")
+	// ErrLateReceipt is a call that was judged after its result was there.
+	ErrLateReceipt = errors.New("tool call judged after its result")
+	// ErrIgnoredDenial is a call that has a result although it was denied.
+	ErrIgnoredDenial = errors.New("denied tool call has a result")
+	// ErrTooMany is a run with more calls than can be tracked.
+	ErrTooMany = errors.New("too many tool calls to track")
+)
+
+// Receipts compares what the transcript shows with what was judged. It is safe
+// for concurrent use.
+//
+// The CLI fixes up a tool's input between transcript and hook: it makes paths
+// absolute, turns "5" into 5 where a number belongs and adds defaults. So each
+// field of the transcript's input must have been judged with the same value in
+// that sense; more fields may have been.
+type Receipts struct {
+	home string
+
+	mu    sync.Mutex
+	calls map[string]*call
+}
+
+// call is what is known of one tool_use_id.
+type call struct {
+	judged   bool
+	denied   bool
+	returned bool
+	dir      string          // of the hook
+	fields   fields          // as judged
+	shown    json.RawMessage // by the transcript, until it was compared
+}
+
+// NewReceipts makes an empty set. home is the home directory inside, which ~
+// in a path stands for.
+func NewReceipts(home string) *Receipts {
+	return &Receipts{home: home, calls: map[string]*call{}}
+}
+
+// Observe takes the transcript's payloads as they come. An error means the run
+// must be stopped.
+func (r *Receipts) Observe(p audit.Payload) error {
+	switch p := p.(type) {
+	case audit.ToolCall:
+		return r.called(p.ID, p.Input)
+	case audit.ToolResult:
+		return r.result(p)
+	default:
+		return nil
+	}
+}
+
+// Check says whether the tool call was judged with this input.
+func (r *Receipts) Check(toolUseID string, input json.RawMessage) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c, ok := r.calls[toolUseID]
+	if !ok || !c.judged {
+		return fmt.Errorf("%w: %q", ErrNoReceipt, toolUseID)
+	}
+	return r.compare(toolUseID, c, input)
+}
+
+// add notes a verdict. It is called before the verdict is answered.
+func (r *Receipts) add(from Call, allowed bool) error {
+	judged, err := r.fieldsOf(from.Input, from.Dir)
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c, err := r.entry(from.ToolUseID)
+	switch {
+	case err != nil:
+		return err
+	case c.returned:
+		return fmt.Errorf("%w: %q", ErrLateReceipt, from.ToolUseID)
+	case c.judged && !judged.covers(c.fields):
+		return fmt.Errorf("%w: %q was judged twice", ErrInputDiffers, from.ToolUseID)
+	}
+	// A call that was denied once stays so, whatever is asked later.
+	c.judged, c.denied = true, c.denied || !allowed
+	c.dir, c.fields = from.Dir, judged
+	if c.shown == nil {
+		return nil
+	}
+	shown := c.shown
+	c.shown = nil
+	return r.compare(from.ToolUseID, c, shown)
+}
+
+func (r *Receipts) called(id string, input json.RawMessage) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c, err := r.entry(id)
+	switch {
+	case err != nil:
+		return err
+	case c.returned:
+		return nil // a repeated line
+	case !c.judged:
+		c.shown = input // the hook may still be on its way
+		return nil
+	}
+	return r.compare(id, c, input)
+}
+
+// neverRan are the beginnings of results that the CLI gives without asking a
+// hook, because it does not run the tool: an unknown tool, an input that does
+// not fit, a file not read before, a turn that was cut short.
+var neverRan = []string{
+	"<tool_use_error>",
+	"[Request interrupted by user",
+	"The user doesn't want to ",
+}
+
+func (r *Receipts) result(p audit.ToolResult) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c, err := r.entry(p.ID)
+	if err != nil {
+		return err
+	}
+	judged, denied := c.judged, c.denied
+	*c = call{judged: judged, denied: denied, returned: true} // the input is not needed any more
+	switch {
+	case judged && denied && !p.IsError:
+		return fmt.Errorf("%w: %q", ErrIgnoredDenial, p.ID)
+	case judged:
+		return nil
+	}
+	for _, prefix := range neverRan {
+		if p.IsError && strings.HasPrefix(p.Text, prefix) {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: %q", ErrNoReceipt, p.ID)
+}
+
+func (r *Receipts) entry(id string) (*call, error) {
+	if c, ok := r.calls[id]; ok {
+		return c, nil
+	}
+	if len(r.calls) >= maxReceipts || len(id) > maxField {
+		return nil, fmt.Errorf("%w: over %d", ErrTooMany, maxReceipts)
+	}
+	c := &call{}
+	r.calls[id] = c
+	return c, nil
+}
+
+// compare says whether the input the transcript shows was judged.
+func (r *Receipts) compare(id string, c *call, input json.RawMessage) error {
+	shown, err := r.fieldsOf(input, c.dir)
+	if err != nil {
+		return fmt.Errorf("%w: %q: %w", ErrInputDiffers, id, err)
+	}
+	if !c.fields.covers(shown) {
+		return fmt.Errorf("%w: %q", ErrInputDiffers, id)
+	}
+	return nil
+}
+
+// fields are the parts of a tool's input, each as the hash of its plain form.
+type fields map[string][sha256.Size]byte
+
+// covers says whether f has every field of g, with the same value.
+func (f fields) covers(g fields) bool {
+	for name, sum := range g {
+		if f[name] != sum {
+			return false
+		}
+	}
+	return true
+}
+
+// maxFields bounds the fields of one input that are told apart.
+const maxFields = 256
+
+func (r *Receipts) fieldsOf(input json.RawMessage, dir string) (fields, error) {
+	v, err := decode(input)
+	if err != nil {
+		return nil, err
+	}
+	m, ok := v.(map[string]any)
+	if !ok {
+		return nil, errors.New("tool input is not an object")
+	}
+	if len(m) > maxFields {
+		m = map[string]any{"": m}
+	}
+	out := make(fields, len(m))
+	for name, e := range m {
+		if e == nil {
+			continue // null and absent are the same to the CLI
+		}
+		data, err := encode(r.plain(name, e, dir))
+		if err != nil {
+			return nil, err
+		}
+		out[name] = sha256.Sum256(data)
+	}
+	return out, nil
+}
+
+// plain is v with paths made absolute, nulls left out, and numbers and truth
+// values as the strings that spell them.
+func (r *Receipts) plain(name string, v any, dir string) any {
+	switch v := v.(type) {
+	case string:
+		if name == "file_path" || name == "notebook_path" || name == "path" {
+			return r.absolute(v, dir)
+		}
+		return v
+	case json.Number:
+		return number(v)
+	case bool:
+		if v {
+			return "true"
+		}
+		return "false"
+	case map[string]any:
+		out := make(map[string]any, len(v))
+		for k, e := range v {
+			if e != nil {
+				out[k] = r.plain(k, e, dir)
+			}
+		}
+		return out
+	case []any:
+		out := make([]any, len(v))
+		for i, e := range v {
+			out[i] = r.plain("", e, dir)
+		}
+		return out
+	default:
+		return v
+	}
+}
+
+func (r *Receipts) absolute(p, dir string) string {
+	p = strings.TrimSpace(p)
+	switch {
+	case p == "~":
+		return path.Clean(r.home)
+	case strings.HasPrefix(p, "~/"):
+		return path.Join(r.home, p[2:])
+	case path.IsAbs(p):
+		return path.Clean(p)
+	default:
+		return path.Join(dir, p)
+	}
+}

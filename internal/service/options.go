@@ -1,0 +1,57 @@
+package service
+
+import (
+	"time"
+
+	"agentprocess/internal/proxy"
+	"agentprocess/internal/sandbox"
+)
+
+// StartOptions say what Start is to do.
+type StartOptions struct {
+	Name string // required, see sandbox.ValidateName
+	Goal string // required, except for exec agents
+	Dir  string // a directory of the repository
+
+	Agent     string   // "claude" or "exec"
+	AgentPath string   // the agent's program; empty means to find it
+	Argv      []string // what an exec agent runs
+	Model     string
+	Base      string // a ref; empty means HEAD
+
+	Allow   []string          // egress rules of this run
+	Resolve map[string]proxy.Target
+	Env     []string // K=V, or K for the person's own value
+	Checks  []string // shell commands that must succeed after the work
+
+	Limits  sandbox.Limits
+	Timeout time.Duration // 0 means none
+	Keep    bool          // keep the worktree
+	// NoInput says that nobody can be asked anything.
+	NoInput bool
+	// Control ends the run early; nil means only the context can.
+	Control *Control
+}
+
+// Control lets a person end a run: the first Stop asks the agent to stop and
+// keeps its work, the second ends it at once and keeps its work all the same.
+type Control struct{ stops chan struct{} }
+
+// NewControl makes a Control.
+func NewControl() *Control { return &Control{stops: make(chan struct{}, 2)} }
+
+// Stop asks once; it never blocks, and more than twice is no more than twice.
+func (c *Control) Stop() {
+	select {
+	case c.stops <- struct{}{}:
+	default:
+	}
+}
+
+// asked receives once for each Stop; nil never does.
+func (c *Control) asked() <-chan struct{} {
+	if c == nil {
+		return nil
+	}
+	return c.stops
+}

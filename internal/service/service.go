@@ -1,0 +1,80 @@
+package service
+
+import (
+	"context"
+	"crypto/x509"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"agentprocess/internal/audit"
+	"agentprocess/internal/config"
+	"agentprocess/internal/sandbox"
+	"agentprocess/internal/secret"
+	"agentprocess/internal/store"
+	"agentprocess/internal/workspace"
+)
+
+// Deps is what a Service works with; package app fills it in.
+type Deps struct {
+	Runtime sandbox.Runtime
+	// Identity says who agents run as.
+	Identity func() (sandbox.Identity, error)
+	Store    *store.Store
+	Secrets  *secret.Store
+	Paths    config.Paths
+	Config   config.Config
+	Environ  []string // the person's environment
+	Now      func() time.Time
+	Logger   *slog.Logger
+	// Self is our own binary, for the hidden verbs that git runs.
+	Self string
+	// UpstreamRoots verify hosts whose TLS is opened; nil is the system's.
+	UpstreamRoots *x509.CertPool
+}
+
+// Service holds the use cases. It is safe for concurrent use.
+type Service struct {
+	Deps
+}
+
+// New makes a Service.
+func New(d Deps) *Service { return &Service{Deps: d} }
+
+// runs is where the directories of runs are.
+func (s *Service) runs() string { return filepath.Join(s.Paths.State, "runs") }
+
+// open finds the repository that dir is in.
+func (s *Service) open(ctx context.Context, dir string) (*workspace.Repository, error) {
+	return workspace.Open(ctx, dir, s.workspaceConfig())
+}
+
+func (s *Service) workspaceConfig() workspace.Config {
+	return workspace.Config{
+		StateDir:   s.Paths.State,
+		CacheDir:   s.Paths.Cache,
+		Environ:    s.Environ,
+		Now:        s.Now,
+		SpliceArgv: []string{s.Self, SpliceVerb},
+	}
+}
+
+// SpliceVerb is the hidden command that git runs in place of upload-pack.
+const SpliceVerb = "__splice"
+
+// lookup finds a variable of the person's environment.
+func (s *Service) lookup(name string) (string, bool) {
+	for _, kv := range s.Environ {
+		if v, ok := strings.CutPrefix(kv, name+"="); ok {
+			return v, true
+		}
+	}
+	return "", false
+}
+
+// discard is a view for runs that nobody watches.
+type discard struct{}
+
+// Write implements audit.Sink.
+func (discard) Write(audit.Event) error { return nil }

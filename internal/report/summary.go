@@ -1,0 +1,127 @@
+package report
+
+import (
+	"fmt"
+	"strings"
+
+	"agentprocess/internal/audit"
+	"agentprocess/internal/sandbox"
+	"agentprocess/internal/term"
+)
+
+// shownPaths and shownTargets are how many of each a summary names.
+const (
+	shownPaths   = 8
+	shownTargets = 5
+)
+
+// summary is what stands at the end of a run.
+func (l *Live) summary(o audit.Outcome) []string {
+	r := o.Run
+	took := r.Ended.Sub(r.Created)
+	head := l.paint.Bold(term.Visible(r.Name)) + "  " + l.paint.Apply(outcomeStyle(o.Outcome), term.Visible(string(o.Outcome)))
+	if t := duration(took); t != "" {
+		head += l.paint.Dim(" · " + t)
+	}
+	lines := []string{head}
+	field := func(name, text string) {
+		if text != "" {
+			lines = append(lines, l.field(name, text)...)
+		}
+	}
+	field("why", o.Reason)
+	field("branch", r.Branch+" · "+statWithCommits(r.Stat))
+	if len(o.Flagged) > 0 {
+		field("on host", paths(o.Flagged)+": read before you merge, these run outside the sandbox")
+	}
+	field("denied", deniedText(l.digest, o.Denials))
+	field("used", costText(cost(r.Cost, l.digest.Cost)))
+	for i, command := range Next(r) {
+		name := ""
+		if i == 0 {
+			name = "next"
+		}
+		lines = append(lines, "  "+term.Pad(name, nameWidth, false)+"  "+l.paint.Cyan(command))
+	}
+	return lines
+}
+
+// field is a name and a text that may need several lines.
+func (l *Live) field(name, text string) []string {
+	const indent = 2 + nameWidth + 2
+	lines := l.wrap(text, indent)
+	for i := range lines {
+		label := ""
+		if i == 0 {
+			label = name
+		}
+		lines[i] = "  " + l.paint.Dim(term.Pad(label, nameWidth, false)) + "  " + lines[i]
+	}
+	return lines
+}
+
+// cost prefers what the record of the run says.
+func cost(recorded, seen sandbox.Cost) sandbox.Cost {
+	if recorded == (sandbox.Cost{}) {
+		return seen
+	}
+	return recorded
+}
+
+func paths(all []string) string {
+	shown := strings.Join(all[:min(len(all), shownPaths)], ", ")
+	if more := len(all) - shownPaths; more > 0 {
+		shown += fmt.Sprintf(" and %d more", more)
+	}
+	return shown
+}
+
+// deniedText names what was refused. The recorded number wins over the events
+// seen, which may be a part of them.
+func deniedText(d *Digest, recorded int) string {
+	total := max(d.Denied(), recorded)
+	if total == 0 {
+		return ""
+	}
+	var targets []string
+	for _, one := range d.Denials[:min(len(d.Denials), shownTargets)] {
+		text := one.What
+		if one.Count > 1 {
+			text += fmt.Sprintf(" ×%d", one.Count)
+		}
+		targets = append(targets, text)
+	}
+	text := strings.Join(targets, ", ")
+	if more := len(d.Denials) - shownTargets; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	if text == "" {
+		return fmt.Sprint(total)
+	}
+	return fmt.Sprintf("%d: %s", total, text)
+}
+
+// Next are the commands that make sense after a run. They are made of the
+// name, which was validated, and commit ids, so that they can be typed as they
+// stand.
+func Next(r sandbox.Run) []string {
+	if sandbox.ValidateName(r.Name) != nil {
+		return nil
+	}
+	show, branch := "agent-process show "+r.Name, sandbox.BranchPrefix+r.Name
+	if r.Stat.Commits == 0 {
+		return []string{"agent-process logs " + r.Name, "agent-process rm " + r.Name}
+	}
+	return []string{"git diff " + short(r.Base) + "..." + branch, show, "git merge " + branch, "agent-process rm " + r.Name}
+}
+
+func outcomeStyle(o sandbox.Outcome) term.Style {
+	switch o {
+	case sandbox.OutcomeDone:
+		return term.StyleGreen
+	case sandbox.OutcomeNoChanges, sandbox.OutcomeStopped:
+		return term.StyleYellow
+	default:
+		return term.StyleRed
+	}
+}

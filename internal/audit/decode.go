@@ -7,7 +7,7 @@ import (
 
 // ProofRule is the rule of the requests and verdicts that the supervisor's own
 // proof provoked before the agent started: recorded, but nobody's denial.
-const ProofRule = "proof"
+const ProofRule = "canary"
 
 // Decode is the typed payload of e, also of an event that was read back. An
 // event of a kind that this binary does not know is an error.

@@ -1,0 +1,166 @@
+package proxy
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"agentprocess/internal/audit"
+	"agentprocess/internal/policy"
+)
+
+// Resolver looks names up on the host side; [net.Resolver] is one.
+type Resolver interface {
+	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
+}
+
+// Dialer connects on the host side; [net.Dialer] is one. It is only ever given
+// an IP address and a port.
+type Dialer interface {
+	DialContext(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// Config is what one run's gateway is to be.
+type Config struct {
+	// Policy is what may be reached at first; nil is nothing.
+	Policy *policy.Set
+	// Credentials name the hosts whose TLS is opened.
+	Credentials []Credential
+	// Resolve gives some names a fixed address, which is exempt from the
+	// address guard. The names must be listed all the same.
+	Resolve map[string]Target
+	// Resolver and Dialer are the host's own when nil.
+	Resolver Resolver
+	Dialer   Dialer
+	// UpstreamRoots verify hosts whose TLS is opened; nil is the system's.
+	UpstreamRoots *x509.CertPool
+	// Record gets each connection, request or lookup when it ended. It is
+	// called from many goroutines.
+	Record func(audit.Request)
+	// Now is the clock; nil is time.Now.
+	Now func() time.Time
+	// Limits bound what a sandbox can use; zero fields are the default.
+	Limits Limits
+}
+
+// Limits bound connections and waits.
+type Limits struct {
+	Connections int           // at once; more wait to be accepted
+	Header      time.Duration // for a request head, a ClientHello, a handshake
+	Dial        time.Duration // to resolve and connect
+	KeepAlive   time.Duration // between requests of a connection
+	Tunnel      time.Duration // without a byte in either direction
+}
+
+func (l Limits) withDefaults() Limits {
+	if l.Connections <= 0 {
+		l.Connections = 4096
+	}
+	for _, d := range []struct {
+		field *time.Duration
+		value time.Duration
+	}{
+		{&l.Header, 10 * time.Second},
+		{&l.Dial, 10 * time.Second},
+		{&l.KeepAlive, 5 * time.Minute},
+		{&l.Tunnel, 2 * time.Hour},
+	} {
+		if *d.field <= 0 {
+			*d.field = d.value
+		}
+	}
+	return l
+}
+
+// Credential is something the sandbox holds a placeholder for. The gateway
+// swaps it in requests to Host, where no other credential is let through.
+type Credential struct {
+	Host string
+	// Header carries it: "Authorization" or "X-Api-Key".
+	Header string
+	// Prefix stands before it in the header, "Bearer " or nothing.
+	Prefix      string
+	Placeholder string
+	Secret      policy.Secret
+}
+
+func (c Credential) validate() (Credential, error) {
+	host, err := policy.NormalizeHost(c.Host)
+	if err != nil {
+		return c, fmt.Errorf("credential: %w", err)
+	}
+	c.Host, c.Header = host, http.CanonicalHeaderKey(c.Header)
+	switch {
+	case c.Header != "Authorization" && c.Header != "X-Api-Key":
+		return c, fmt.Errorf("credential for %q: header %q is not supported", c.Host, c.Header)
+	case c.Placeholder == "" || c.Secret.Empty():
+		return c, fmt.Errorf("credential for %q: no placeholder or no secret", c.Host)
+	case c.Placeholder == c.Secret.Reveal():
+		return c, fmt.Errorf("credential for %q: the placeholder is the secret", c.Host)
+	case strings.ContainsAny(c.Secret.Reveal()+c.Prefix, "\r\n\x00"):
+		return c, fmt.Errorf("credential for %q: line breaks in it", c.Host)
+	}
+	return c, nil
+}
+
+// Target is where a name is dialled instead of where it resolves to.
+type Target struct {
+	Addr netip.Addr
+	Port uint16 // 0: the port that was asked for
+}
+
+// ErrResolve is wrapped by the errors of ParseResolve.
+var ErrResolve = errors.New("want HOST=ADDRESS or HOST=ADDRESS:PORT")
+
+// ParseResolve reads "HOST=ADDR[:PORT]", with IPv6 addresses in brackets when
+// a port follows.
+func ParseResolve(text string) (host string, target Target, err error) {
+	name, where, ok := strings.Cut(text, "=")
+	if !ok {
+		return "", Target{}, fmt.Errorf("resolve %q: %w", text, ErrResolve)
+	}
+	if host, err = policy.NormalizeHost(name); err != nil {
+		return "", Target{}, fmt.Errorf("resolve %q: %w", text, err)
+	}
+	if policy.Local(host) {
+		return "", Target{}, fmt.Errorf("resolve %q: localhost is the sandbox itself, use another name: %w", text, ErrResolve)
+	}
+	if target, err = parseTarget(where); err != nil {
+		return "", Target{}, fmt.Errorf("resolve %q: %w", text, err)
+	}
+	return host, target, nil
+}
+
+func parseTarget(where string) (Target, error) {
+	address, port := where, ""
+	if bracketed, rest, ok := strings.Cut(strings.TrimPrefix(where, "["), "]"); ok && strings.HasPrefix(where, "[") {
+		address, port = bracketed, rest
+		if port != "" && port[0] != ':' || !strings.Contains(address, ":") {
+			return Target{}, ErrResolve
+		}
+	} else if strings.Count(where, ":") == 1 {
+		address, port, _ = strings.Cut(where, ":")
+		port = ":" + port
+	}
+	addr, err := netip.ParseAddr(address)
+	if err != nil || addr.IsUnspecified() || addr.IsMulticast() || addr.Zone() != "" {
+		return Target{}, fmt.Errorf("address %q: %w", address, ErrResolve)
+	}
+	target := Target{Addr: addr.Unmap()}
+	if port == "" {
+		return target, nil
+	}
+	n, err := strconv.ParseUint(port[1:], 10, 16)
+	if err != nil || n == 0 {
+		return Target{}, fmt.Errorf("port %q: %w", port[1:], ErrResolve)
+	}
+	target.Port = uint16(n)
+	return target, nil
+}

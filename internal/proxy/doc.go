@@ -1,0 +1,39 @@
+// Package proxy is the only way out of a sandbox: an HTTP proxy, a resolver
+// and the far end of redirected TCP connections, all under one policy.
+//
+//	srv, err := proxy.New(proxy.Config{Policy: set, Record: rec, Credentials: creds})
+//	files = append(files, sandbox.File{Path: caPath, Data: srv.CAPEM()})
+//	...
+//	err = srv.Serve(ctx, box.Sockets()) // until ctx ends
+//
+// A connection becomes a name first: from CONNECT, from an absolute request
+// target, or from the synthetic address that the resolver answered. The name
+// must be listed for the port, what the client then says of itself (SNI, Host,
+// :authority) must be that name, and only then is it resolved and dialled.
+//
+// TLS is tunnelled. It is opened only for a host that has a [Credential]: then
+// the placeholder that the sandbox holds is swapped for the real credential,
+// and a request with any other credential is refused.
+//
+// # Invariants
+//
+//   - A name that is not listed is never resolved, by anyone.
+//   - The address that is dialled is the one that was checked.
+//   - Requests are parsed strictly and written anew, never passed on as bytes;
+//     what is passed on as bytes is a tunnel to one listed name and port.
+//   - Each connection, request or lookup is recorded once, when it ended, under
+//     the id that the agent was told.
+//   - Serve owns every goroutine and returns when they have ended.
+//
+// # What it must not do
+//
+// No decision of its own (that is package policy's), no credential at rest, no
+// files, no environment.
+//
+// # Known limits
+//
+// What a client says inside TLS that is not opened cannot be seen: a Host
+// header there, or the inner name of Encrypted Client Hello, may differ from
+// the SNI. On ports other than 80 and 443, which a rule must name, a protocol
+// that is neither TLS nor HTTP/1 is relayed as it is.
+package proxy

@@ -1,0 +1,265 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+const (
+	pumpBuffer = 32 << 10
+	// burst is how much is spliced in the kernel once a full buffer shows that
+	// there is much to move. An idle tunnel holds neither buffer nor pipe.
+	burst = 4 << 20
+)
+
+var errIdle = errors.New("closed after being idle")
+
+// tunnel relays bytes between a client and the host it named.
+type tunnel struct {
+	client   *peeked
+	upstream net.Conn
+	flow     *flow
+	idle     time.Duration
+	// inspect, if set, judges the client's first bytes before they go on.
+	inspect func() error
+	last    atomic.Int64 // when a byte last moved, Unix nanoseconds
+	// refused is set when inspect did not let the client's bytes through.
+	refused atomic.Bool
+}
+
+// relay runs until both directions have ended, one fails, or ctx ends. The
+// upstream is closed then; the client is left open only if inspect refused.
+func (t *tunnel) relay(ctx context.Context) error {
+	closeBoth := func() {
+		discard(t.client.Close())
+		discard(t.upstream.Close())
+	}
+	defer func() { discard(t.upstream.Close()) }()
+	stop := context.AfterFunc(ctx, closeBoth)
+	defer stop()
+	var timedOut atomic.Bool
+	t.touch()
+	watch := t.watchdog(func() { timedOut.Store(true); closeBoth() })
+	defer watch()
+
+	down := make(chan error, 1)
+	go func() {
+		err := t.pump(t.client.Conn, t.upstream, &t.flow.down)
+		if err != nil && !t.refused.Load() {
+			closeBoth()
+		}
+		down <- err
+	}()
+	err := t.upward()
+	if err != nil {
+		discard(t.upstream.Close())
+		if !t.refused.Load() {
+			closeBoth()
+		}
+	}
+	if derr := <-down; err == nil {
+		err = derr
+	}
+	if timedOut.Load() {
+		return errIdle
+	}
+	return err
+}
+
+// upward sends what was peeked, then the rest.
+func (t *tunnel) upward() error {
+	if t.inspect != nil {
+		if err := t.inspect(); err != nil {
+			t.refused.Store(true)
+			return err
+		}
+	}
+	if len(t.client.head) > 0 {
+		n, err := t.upstream.Write(t.client.head)
+		t.flow.up.Add(int64(n))
+		t.client.head = nil
+		t.touch()
+		if err != nil {
+			return err
+		}
+	}
+	return t.pump(t.upstream, t.client.Conn, &t.flow.up)
+}
+
+func (t *tunnel) touch() { t.last.Store(time.Now().UnixNano()) }
+
+// watchdog calls expire when nothing has moved for t.idle.
+func (t *tunnel) watchdog(expire func()) (stop func()) {
+	var mu sync.Mutex
+	var timer *time.Timer
+	stopped := false
+	check := func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if stopped {
+			return
+		}
+		left := t.idle - time.Since(time.Unix(0, t.last.Load()))
+		if left <= 0 {
+			expire()
+			return
+		}
+		timer.Reset(left)
+	}
+	mu.Lock()
+	timer = time.AfterFunc(t.idle, check)
+	mu.Unlock()
+	return func() {
+		mu.Lock()
+		defer mu.Unlock()
+		stopped = true
+		timer.Stop()
+	}
+}
+
+// pump copies until src ends and then closes dst for writing.
+func (t *tunnel) pump(dst, src net.Conn, count *atomic.Int64) error {
+	from, ok1 := src.(*net.TCPConn)
+	to, ok2 := dst.(*net.TCPConn)
+	var err error
+	if ok1 && ok2 {
+		err = t.pumpTCP(to, from, count)
+	} else {
+		err = t.pumpAny(dst, src, count)
+	}
+	if err != nil {
+		return err
+	}
+	return closeWrite(dst)
+}
+
+func closeWrite(c net.Conn) error {
+	half, ok := c.(interface{ CloseWrite() error })
+	if !ok {
+		return c.Close()
+	}
+	if err := half.CloseWrite(); err != nil && !errors.Is(err, syscall.ENOTCONN) {
+		return err
+	}
+	return nil
+}
+
+func (t *tunnel) pumpAny(dst io.Writer, src io.Reader, count *atomic.Int64) error {
+	buf := getBuffer()
+	defer putBuffer(buf)
+	for {
+		n, rerr := src.Read(*buf)
+		if n > 0 {
+			wrote, err := dst.Write((*buf)[:n])
+			count.Add(int64(wrote))
+			t.touch()
+			if err != nil {
+				return err
+			}
+		}
+		if errors.Is(rerr, io.EOF) {
+			return nil
+		}
+		if rerr != nil {
+			return rerr
+		}
+	}
+}
+
+// pumpTCP waits without a buffer, moves small pieces through one, and splices
+// when there is more.
+func (t *tunnel) pumpTCP(dst, src *net.TCPConn, count *atomic.Int64) error {
+	raw, err := src.SyscallConn()
+	if err != nil {
+		return err
+	}
+	ready := newReadiness(raw)
+	for {
+		buf, n, err := ready.read()
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			putBuffer(buf)
+			return nil
+		}
+		wrote, err := dst.Write((*buf)[:n])
+		putBuffer(buf)
+		count.Add(int64(wrote))
+		t.touch()
+		if err != nil {
+			return err
+		}
+		if n < pumpBuffer {
+			continue
+		}
+		moved, err := io.Copy(dst, &io.LimitedReader{R: src, N: burst})
+		count.Add(moved)
+		t.touch()
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// readiness reads from a socket into a pooled buffer that is taken only when
+// there is something to read.
+type readiness struct {
+	raw syscall.RawConn
+	try func(fd uintptr) bool
+	buf *[]byte
+	n   int
+	err error
+}
+
+func newReadiness(raw syscall.RawConn) *readiness {
+	r := &readiness{raw: raw}
+	r.try = func(fd uintptr) bool {
+		r.buf = getBuffer()
+		for {
+			r.n, r.err = syscall.Read(int(fd), *r.buf) //nolint:gosec // a descriptor
+			if !errors.Is(r.err, syscall.EINTR) {
+				break
+			}
+		}
+		if errors.Is(r.err, syscall.EAGAIN) {
+			putBuffer(r.buf)
+			return false
+		}
+		return true
+	}
+	return r
+}
+
+// read gives a buffer, which the caller puts back, and how much is in it; 0
+// at the end of the stream.
+func (r *readiness) read() (*[]byte, int, error) {
+	if err := r.raw.Read(r.try); err != nil {
+		return nil, 0, err
+	}
+	if r.err != nil {
+		putBuffer(r.buf)
+		return nil, 0, r.err
+	}
+	return r.buf, r.n, nil
+}
+
+//nolint:gochecknoglobals // a pool is shared by nature
+var buffers = sync.Pool{New: func() any { b := make([]byte, pumpBuffer); return &b }}
+
+func getBuffer() *[]byte {
+	b, ok := buffers.Get().(*[]byte)
+	if !ok {
+		fresh := make([]byte, pumpBuffer)
+		return &fresh
+	}
+	return b
+}
+
+func putBuffer(b *[]byte) { buffers.Put(b) }

@@ -1,0 +1,291 @@
+package proxy
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/netip"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/net/http2"
+
+	"agentprocess/internal/audit"
+	"agentprocess/internal/policy"
+	"agentprocess/internal/sandbox"
+)
+
+// Server is the gateway of one sandbox. Make it with New, serve once.
+type Server struct {
+	cfg        Config
+	policy     atomic.Pointer[policy.Set]
+	ids        atomic.Int64
+	names      *names
+	opened     map[string][]Credential // by host
+	authority  *authority              // nil when nothing is opened
+	transport  *http.Transport
+	reverse    *httputil.ReverseProxy
+	h2         *http2.Server
+	slots      chan struct{} // one per connection
+	work       sync.WaitGroup
+	redirectV6 bool // set by Serve before anything is answered
+
+	mu   sync.Mutex
+	live map[*lease]struct{}
+}
+
+// New makes a server; it does nothing until Serve.
+func New(cfg Config) (*Server, error) {
+	cfg.Limits = cfg.Limits.withDefaults()
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Resolver == nil {
+		cfg.Resolver = &net.Resolver{PreferGo: true}
+	}
+	if cfg.Dialer == nil {
+		cfg.Dialer = &net.Dialer{}
+	}
+	s := &Server{
+		cfg:    cfg,
+		names:  newNames(),
+		opened: map[string][]Credential{},
+		slots:  make(chan struct{}, cfg.Limits.Connections),
+		live:   map[*lease]struct{}{},
+		h2:     &http2.Server{IdleTimeout: cfg.Limits.KeepAlive, MaxConcurrentStreams: 250},
+	}
+	s.policy.Store(cfg.Policy)
+	if err := s.openHosts(); err != nil {
+		return nil, err
+	}
+	s.transport = s.newTransport()
+	s.reverse = s.newReverse()
+	return s, nil
+}
+
+// openHosts checks the credentials and makes the authority for their hosts.
+func (s *Server) openHosts() error {
+	var hosts []string
+	for _, c := range s.cfg.Credentials {
+		c, err := c.validate()
+		if err != nil {
+			return err
+		}
+		if s.opened[c.Host] == nil {
+			hosts = append(hosts, c.Host)
+		}
+		s.opened[c.Host] = append(s.opened[c.Host], c)
+	}
+	if len(hosts) == 0 {
+		return nil
+	}
+	slices.Sort(hosts)
+	var err error
+	s.authority, err = newAuthority(hosts, s.cfg.Now())
+	return err
+}
+
+func (s *Server) newTransport() *http.Transport {
+	return &http.Transport{
+		DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
+			host, port, err := policy.SplitAuthority(address, 0)
+			if err != nil {
+				return nil, err
+			}
+			return s.dial(ctx, host, port)
+		},
+		TLSClientConfig:        &tls.Config{RootCAs: s.cfg.UpstreamRoots, MinVersion: tls.VersionTLS12},
+		TLSHandshakeTimeout:    s.cfg.Limits.Header,
+		ForceAttemptHTTP2:      true,
+		DisableCompression:     true,
+		MaxIdleConnsPerHost:    64,
+		IdleConnTimeout:        90 * time.Second,
+		ExpectContinueTimeout:  time.Second,
+		MaxResponseHeaderBytes: 1 << 20,
+		WriteBufferSize:        16 << 10,
+		ReadBufferSize:         16 << 10,
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 30 * time.Second},
+	}
+}
+
+// CAPEM is the certificate that a sandbox must trust, nil when no host's TLS
+// is opened. It is there before Serve.
+func (s *Server) CAPEM() []byte {
+	if s.authority == nil {
+		return nil
+	}
+	return slices.Clone(s.authority.pem)
+}
+
+// SetPolicy changes what may be reached, for everything new at once; what is
+// under way and no longer allowed is cut.
+func (s *Server) SetPolicy(set *policy.Set) {
+	s.policy.Store(set)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for l := range s.live {
+		if !set.Decide(l.request).Allowed() {
+			l.cancel(errNarrowed)
+		}
+	}
+}
+
+var (
+	errNarrowed = errors.New("cut: the policy no longer allows it")
+	errSockets  = errors.New("sockets to redirect without a way to tell where they were going")
+)
+
+// Serve serves all sockets of a sandbox until ctx ends, closes them, and
+// returns when every connection has ended.
+func (s *Server) Serve(ctx context.Context, sockets sandbox.Sockets) error {
+	if len(sockets.Redirect) > 0 && sockets.OriginalDst == nil {
+		return errSockets
+	}
+	s.redirectV6 = slices.ContainsFunc(sockets.Redirect, onV6)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	failed := make(chan error, 1)
+	dnsSlots := make(chan struct{}, maxTCPDNS)
+	accept := func(l net.Listener, slots chan struct{}, serve func(context.Context, net.Conn)) {
+		s.listen(ctx, l, failed, func() { s.accept(ctx, l, slots, failed, serve) })
+	}
+	if sockets.Proxy != nil {
+		accept(sockets.Proxy, s.slots, s.serveProxy)
+	}
+	for _, l := range sockets.Redirect {
+		accept(l, s.slots, func(ctx context.Context, c net.Conn) { s.serveRedirect(ctx, c, sockets.OriginalDst) })
+	}
+	for _, l := range sockets.DNSTCP {
+		accept(l, dnsSlots, s.serveTCPDNS)
+	}
+	for _, c := range sockets.DNS {
+		s.listen(ctx, c, failed, func() { s.serveUDP(ctx, c) })
+	}
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+		cancel()
+	}
+	s.work.Wait()
+	s.transport.CloseIdleConnections()
+	return err
+}
+
+// listen runs fn, which ends when socket is closed, which ctx does.
+func (s *Server) listen(ctx context.Context, socket interface{ Close() error }, failed chan<- error, fn func()) {
+	stop := context.AfterFunc(ctx, func() {
+		if err := socket.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			fail(failed, fmt.Errorf("close a gateway socket: %w", err))
+		}
+	})
+	s.work.Go(func() {
+		defer stop()
+		fn()
+	})
+}
+
+func fail(failed chan<- error, err error) {
+	select {
+	case failed <- err:
+	default: // the first one ends it
+	}
+}
+
+// accept takes connections, as many at once as there are slots.
+func (s *Server) accept(ctx context.Context, l net.Listener, slots chan struct{}, failed chan<- error, serve func(context.Context, net.Conn)) {
+	for {
+		select {
+		case slots <- struct{}{}:
+		case <-ctx.Done():
+			return
+		}
+		conn, err := l.Accept()
+		if err != nil {
+			<-slots
+			switch {
+			case ctx.Err() != nil:
+				return
+			case errors.Is(err, net.ErrClosed):
+				fail(failed, fmt.Errorf("accept for the gateway: %w", err))
+				return
+			case !s.pause(ctx):
+				return
+			}
+			continue
+		}
+		s.work.Go(func() {
+			defer func() { <-slots }()
+			ctx, cancel := context.WithCancel(ctx)
+			defer cancel()
+			stop := context.AfterFunc(ctx, func() { discard(conn.Close()) })
+			defer stop()
+			defer func() { discard(conn.Close()) }()
+			serve(ctx, conn)
+		})
+	}
+}
+
+// pause waits a little after an error that may pass, such as no descriptors
+// being left; it reports whether to go on.
+func (s *Server) pause(ctx context.Context) bool {
+	t := time.NewTimer(20 * time.Millisecond)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// discard is for the error of closing a connection there is no more use for.
+func discard(error) {}
+
+func (s *Server) now() time.Time { return s.cfg.Now() }
+
+// nextID gives the short id that agent and person see.
+func (s *Server) nextID() string { return "net-" + strconv.FormatInt(s.ids.Add(1), 10) }
+
+func (s *Server) record(r audit.Request) {
+	if s.cfg.Record != nil {
+		s.cfg.Record(r)
+	}
+}
+
+func onV6(l net.Listener) bool {
+	addr, err := netip.ParseAddrPort(l.Addr().String())
+	return err == nil && addr.Addr().Is6()
+}
+
+// lease is something under way that a narrower policy cuts.
+type lease struct {
+	request policy.Request
+	cancel  context.CancelCauseFunc
+}
+
+// hold registers what was allowed; the context ends when it no longer is.
+func (s *Server) hold(ctx context.Context, request policy.Request) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	l := &lease{request, cancel}
+	s.mu.Lock()
+	s.live[l] = struct{}{}
+	s.mu.Unlock()
+	// The policy may have changed between the decision and here.
+	if !s.policy.Load().Decide(request).Allowed() {
+		cancel(errNarrowed)
+	}
+	return ctx, func() {
+		s.mu.Lock()
+		delete(s.live, l)
+		s.mu.Unlock()
+		cancel(nil)
+	}
+}

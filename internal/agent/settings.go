@@ -1,0 +1,100 @@
+package agent
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"agentprocess/internal/sandbox"
+)
+
+// ManagedSettingsPath is where Claude Code reads the settings that nothing can
+// override.
+const ManagedSettingsPath = "/etc/claude-code/managed-settings.json"
+
+// hookTimeout is what the CLI gives a hook, in seconds. There a timeout lets
+// the tool run, so it is far beyond the time our client takes to deny.
+const hookTimeout = 120
+
+// HookEvents are the events of Claude Code 2.1.197 that are wired to the hook.
+//
+// Two are not: a WorktreeCreate hook replaces the CLI's own way to make a
+// worktree, so one that only watches makes every isolated subagent fail, and
+// WorktreeRemove is its other half.
+var HookEvents = []string{
+	"PreToolUse", "PostToolUse", "PostToolUseFailure", "PostToolBatch", "Notification", "UserPromptSubmit",
+	"UserPromptExpansion", "SessionStart", "SessionEnd", "Stop", "StopFailure", "SubagentStart", "SubagentStop",
+	"PreCompact", "PostCompact", "PermissionRequest", "PermissionDenied", "Setup", "TeammateIdle", "TaskCreated",
+	"TaskCompleted", "Elicitation", "ElicitationResult", "ConfigChange", "InstructionsLoaded", "CwdChanged",
+	"FileChanged", "MessageDisplay",
+}
+
+// managedSettings wires every event to command. The project's own hooks are
+// left out: they are not ours to run unseen.
+func managedSettings(command string) ([]byte, error) {
+	type hook struct {
+		Type    string `json:"type"`
+		Command string `json:"command"`
+		Timeout int    `json:"timeout"`
+	}
+	type group struct {
+		Matcher string `json:"matcher"`
+		Hooks   []hook `json:"hooks"`
+	}
+	hooks := map[string][]group{}
+	for _, event := range HookEvents {
+		hooks[event] = []group{{Matcher: "*", Hooks: []hook{{Type: "command", Command: command, Timeout: hookTimeout}}}}
+	}
+	return json.MarshalIndent(map[string]any{
+		"allowManagedHooksOnly":             true,
+		"disableAllHooks":                   false,
+		"hooks":                             hooks,
+		"skipDangerousModePermissionPrompt": true,
+		// WebFetch asks the vendor about each host first; here the gateway
+		// says which hosts may be reached.
+		"skipWebFetchPreflight": true,
+	}, "", "  ")
+}
+
+// userState is ~/.claude.json as it is after every first-run dialog was
+// answered: theme, folder trust, bypass mode, API key.
+func userState(r Request, version string) ([]byte, error) {
+	state := map[string]any{
+		"autoUpdates":                             false,
+		"bypassPermissionsModeAccepted":           true,
+		"hasCompletedOnboarding":                  true,
+		"lastOnboardingVersion":                   version,
+		"lastReleaseNotesSeen":                    version,
+		"numStartups":                             1,
+		"officialMarketplaceAutoInstallAttempted": true,
+		"theme": "dark",
+		"projects": map[string]any{r.Dir: map[string]any{
+			"hasTrustDialogAccepted":        true,
+			"hasCompletedProjectOnboarding": true,
+		}},
+	}
+	if r.Credential.Env == envAPIKey {
+		key := r.Credential.Value
+		// The CLI remembers keys by their last twenty characters.
+		state["customApiKeyResponses"] = map[string]any{
+			"approved": []string{key[max(0, len(key)-20):]}, "rejected": []string{},
+		}
+	}
+	return json.MarshalIndent(state, "", "  ")
+}
+
+// files are what Claude Code finds when it starts.
+func files(r Request, version string) ([]sandbox.File, error) {
+	settings, err := managedSettings(sandbox.BinaryPath + " hook")
+	if err != nil {
+		return nil, fmt.Errorf("encode managed settings: %w", err)
+	}
+	state, err := userState(r, version)
+	if err != nil {
+		return nil, fmt.Errorf("encode user state: %w", err)
+	}
+	return []sandbox.File{
+		{Path: ManagedSettingsPath, Data: settings, Mode: 0o444},
+		{Path: strings.TrimSuffix(r.Home, "/") + "/.claude.json", Data: state, Mode: 0o600, Owned: true},
+	}, nil
+}

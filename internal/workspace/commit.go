@@ -213,10 +213,16 @@ func (h *head) String() string { return strings.TrimSpace(h.buf.String()) }
 // the place of one that the agent ruined. The sandbox must be closed; the tree
 // is as it was, and Mounts give the new state.
 func (w *Workspace) Rescue(ctx context.Context) error {
-	w.rec.Rescues++
-	w.rec.Private = privateName + "-" + strconv.Itoa(w.rec.Rescues)
+	// Saved first: should this process die here, a number is skipped at most.
+	err := w.update(func(r *record) {
+		r.Rescues++
+		r.Private = privateName + "-" + strconv.Itoa(r.Rescues)
+	})
+	if err != nil {
+		return err
+	}
 	index := w.path("index-" + strconv.Itoa(w.rec.Rescues))
-	c := w.quarantine("read-tree", w.rec.Tip)
+	c := w.quarantine("read-tree", w.Tip())
 	c.index = index
 	if _, err := w.repo.git.run(ctx, c); err != nil {
 		return fmt.Errorf("rescue the work of %q: %w", w.rec.Name, err)
@@ -224,5 +230,5 @@ func (w *Workspace) Rescue(ctx context.Context) error {
 	if err := w.makePrivate(ctx, index); err != nil {
 		return fmt.Errorf("rescue the work of %q: %w", w.rec.Name, err)
 	}
-	return w.save()
+	return nil
 }

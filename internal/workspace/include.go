@@ -255,7 +255,7 @@ func (c *includer) link(p string) (why string, err error) {
 	if err != nil {
 		return "", err
 	}
-	if filepath.IsAbs(target) || !filepath.IsLocal(filepath.Join(filepath.Dir(p), target)) {
+	if !staysInside(p, target) {
 		return fmt.Sprintf("it is a link to %q, outside the tree", target), nil
 	}
 	if err := c.parents(p); err != nil {
@@ -265,6 +265,12 @@ func (c *includer) link(p string) (why string, err error) {
 		return "", err
 	}
 	return "", c.own(p)
+}
+
+// staysInside reports whether a link at path, relative to a tree, leads to a
+// place in it, as far as the text of the link tells.
+func staysInside(path, target string) bool {
+	return !filepath.IsAbs(target) && filepath.IsLocal(filepath.Join(filepath.Dir(path), target))
 }
 
 // parents makes the directories that p needs.

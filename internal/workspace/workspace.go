@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 
 	"agentprocess/internal/sandbox"
 )
@@ -50,8 +51,12 @@ type Workspace struct {
 
 	repo     *Repository
 	runDir   string
-	rec      record
 	pristine *pristine
+
+	mu  sync.Mutex // guards rec.Tip and rec.Worktree, and saving
+	rec record
+
+	worktreeMu sync.Mutex // one thing at a time is done to the worktree
 }
 
 // record is what must outlive the process; RunDir/workspace.json, out of the
@@ -149,7 +154,7 @@ func (w *Workspace) build(ctx context.Context, o Options) error {
 	if err := os.WriteFile(w.path(emptyName), nil, 0o600); err != nil {
 		return err
 	}
-	return w.save()
+	return w.update(func(*record) {})
 }
 
 // path is a path in the run directory.
@@ -235,7 +240,7 @@ func (w *Workspace) makePrivate(ctx context.Context, index string) error {
 	dir := w.path(w.rec.Private)
 	spec := gitDirSpec{
 		format: w.repo.ObjectFormat, head: branchRef(w.rec.Name),
-		refs:     map[string]string{branchRef(w.rec.Name): w.rec.Tip},
+		refs:     map[string]string{branchRef(w.rec.Name): w.Tip()},
 		identity: w.repo.Identity(), shallow: shallow, exclude: w.excludes(),
 		trailer: "Agent: " + w.rec.Name,
 	}
@@ -249,9 +254,9 @@ func (w *Workspace) makePrivate(ctx context.Context, index string) error {
 	}
 	if w.rec.Strict {
 		c := w.quarantine("pack-objects", "--revs", "-q", filepath.Join(dir, "objects", "pack", "pack"))
-		c.stdin = strings.NewReader(w.rec.Tip + "\n")
+		c.stdin = strings.NewReader(w.Tip() + "\n")
 		if _, err := w.repo.git.run(ctx, c); err != nil {
-			return fmt.Errorf("copy the objects of %s: %w", w.rec.Tip, err)
+			return fmt.Errorf("copy the objects of %s: %w", w.Tip(), err)
 		}
 	}
 	if err := copyFile(filepath.Join(dir, "index"), index); err != nil {
@@ -299,7 +304,19 @@ func (w *Workspace) Name() string { return w.rec.Name }
 func (w *Workspace) Base() Base { return w.rec.Base }
 
 // Tip is the last commit that was published as the agent's branch.
-func (w *Workspace) Tip() string { return w.rec.Tip }
+func (w *Workspace) Tip() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.rec.Tip
+}
+
+// update changes the record and saves it.
+func (w *Workspace) update(f func(*record)) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	f(&w.rec)
+	return w.save()
+}
 
 // Mounts are what a sandbox needs for the workspace, parents before children.
 // They change with Rescue.
@@ -368,7 +385,7 @@ func (r *Repository) Reopen(ctx context.Context, runDir string) (*Workspace, err
 	return w, nil
 }
 
-// save writes the record in one step.
+// save writes the record in one step; w.mu is held.
 func (w *Workspace) save() error {
 	data, err := json.MarshalIndent(w.rec, "", "\t")
 	if err != nil {

@@ -1,0 +1,263 @@
+package workspace
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"agentprocess/internal/execx"
+	"agentprocess/internal/sandbox"
+)
+
+// ImportResult says what an import brought home.
+type ImportResult struct {
+	// Tip is the agent's branch now.
+	Tip string
+	// Changed is set when Tip is another than before.
+	Changed bool
+	// Stat counts what the branch changes against the base.
+	Stat sandbox.DiffStat
+	// Flagged are changed paths to look at before the branch is used.
+	Flagged []Flag
+	// Dropped are paths whose changes were taken out of the commits.
+	Dropped []string
+	// Rebased is set when the base is not an ancestor of Tip.
+	Rebased bool
+	// Replaced is the ref that keeps the tip before, when this one does not
+	// descend from it: the agent amended or rebased.
+	Replaced string
+	// Diverged is set when a person moved the branch: it was left alone, and
+	// Tip is at refs/agents/<name>/imported.
+	Diverged bool
+	// Kept are further refs that the agent made: other branches, its stash.
+	Kept []string
+}
+
+// maxKept bounds how many refs besides the branch are brought home.
+const maxKept = 64
+
+// Import brings the agent's commits home: served inside a fresh sandbox,
+// received in quarantine, cleaned, inspected, and then fetched by the user's
+// repository. It fails with ErrGitDir when what is served is of no use.
+func (w *Workspace) Import(ctx context.Context, start UploadPack) (ImportResult, error) {
+	if err := w.receive(ctx, start); err != nil {
+		if ctx.Err() != nil {
+			return ImportResult{}, context.Cause(ctx)
+		}
+		return ImportResult{}, fmt.Errorf("receive the commits of %q: %w", w.rec.Name, errors.Join(err, ErrGitDir))
+	}
+	in, err := w.incoming(ctx)
+	if err != nil {
+		return ImportResult{}, err
+	}
+	rw := newRewriter(w)
+	if err := rw.run(ctx, w.rec.Base.Commit, in.tips()); err != nil {
+		return ImportResult{}, fmt.Errorf("inspect the commits of %q: %w", w.rec.Name, err)
+	}
+	in.rename(rw.became)
+	result := ImportResult{Tip: in.tip, Dropped: rw.dropped}
+	if err := w.inspect(ctx, &result); err != nil {
+		return ImportResult{}, fmt.Errorf("inspect the commits of %q: %w", w.rec.Name, err)
+	}
+	err = w.repo.locked(ctx, func() error { return w.bringHome(ctx, in, &result) })
+	return result, err
+}
+
+// incoming is what the quarantine received.
+type incoming struct {
+	tip  string
+	more map[string]string // other refs below pinPrefix: name to id
+}
+
+// incoming reads the refs that were received.
+func (w *Workspace) incoming(ctx context.Context) (*incoming, error) {
+	const prefix = "refs/incoming/"
+	out, err := w.repo.git.run(ctx, w.quarantine("for-each-ref", "--format=%(objectname) %(refname)", prefix))
+	if err != nil {
+		return nil, fmt.Errorf("list what was received: %w", err)
+	}
+	refs, err := parseRefs(out)
+	if err != nil {
+		return nil, err
+	}
+	branch := prefix + "heads/" + Branch(w.rec.Name)
+	in := &incoming{tip: firstOf(refs[prefix+"agent-process/head"], refs[branch]), more: map[string]string{}}
+	if in.tip == "" {
+		return nil, fmt.Errorf("branch %q was not served: %w", Branch(w.rec.Name), ErrGitDir)
+	}
+	for ref, id := range refs {
+		name := strings.TrimPrefix(ref, prefix)
+		if (strings.HasPrefix(name, "heads/") || name == "stash") && id != in.tip && id != w.rec.Base.Commit {
+			in.more[name] = id
+		}
+	}
+	if len(in.more) > maxKept {
+		return nil, fmt.Errorf("the agent made %d branches, more than %d", len(in.more), maxKept)
+	}
+	return in, w.onlyCommits(ctx, in.tips())
+}
+
+// onlyCommits refuses refs of branches that name something else than a commit.
+func (w *Workspace) onlyCommits(ctx context.Context, ids []string) error {
+	for _, id := range ids {
+		kind, err := w.repo.git.line(ctx, w.quarantine("cat-file", "-t", id))
+		if err != nil {
+			return fmt.Errorf("look at %s: %w", id, err)
+		}
+		if kind != "commit" {
+			return fmt.Errorf("a branch of the agent is a %s: %w", kind, ErrGitDir)
+		}
+	}
+	return nil
+}
+
+func (in *incoming) tips() []string {
+	tips := []string{in.tip}
+	for _, id := range in.more {
+		tips = append(tips, id)
+	}
+	slices.Sort(tips)
+	return slices.Compact(tips)
+}
+
+// rename puts each commit's successor in its place.
+func (in *incoming) rename(became func(string) string) {
+	in.tip = became(in.tip)
+	for name, id := range in.more {
+		in.more[name] = became(id)
+	}
+}
+
+// inspect compares the tip with the base.
+func (w *Workspace) inspect(ctx context.Context, result *ImportResult) error {
+	d, base := w.repo.git, w.rec.Base.Commit
+	e, err := d.diff(ctx, w.quarantine(), base, result.Tip)
+	if err != nil {
+		return err
+	}
+	result.Stat = e.stat()
+	if result.Stat.Commits, err = d.count(ctx, w.quarantine(), base, result.Tip); err != nil {
+		return err
+	}
+	result.Flagged = flags(e.changes)
+	links, err := w.escapingLinks(ctx, e.changes)
+	if err != nil {
+		return err
+	}
+	result.Flagged = append(result.Flagged, links...)
+	ancestor, err := w.isAncestor(ctx, base, result.Tip)
+	result.Rebased = !ancestor
+	return err
+}
+
+// maxLinks bounds how many symbolic links of one import are read.
+const maxLinks = 1000
+
+// escapingLinks flags new symbolic links that lead out of the tree.
+func (w *Workspace) escapingLinks(ctx context.Context, changes []change) ([]Flag, error) {
+	var list []Flag
+	links := 0
+	for _, c := range changes {
+		if c.newMode != linkMode {
+			continue
+		}
+		if links++; links > maxLinks {
+			return append(list, Flag{Path: c.path, Reason: fmt.Sprintf("is one of more than %d links, which were not looked at", maxLinks)}), nil
+		}
+		buf := &head{limit: 4096}
+		call := w.quarantine("cat-file", "blob", c.newID)
+		call.stdout = buf
+		if err := w.repo.git.runInto(ctx, call); err != nil {
+			return nil, err
+		}
+		if target := buf.buf.String(); !staysInside(c.path, target) {
+			list = append(list, Flag{Path: c.path, Reason: fmt.Sprintf("is a link to %q, outside the tree", target)})
+		}
+	}
+	return list, nil
+}
+
+func (w *Workspace) isAncestor(ctx context.Context, a, b string) (bool, error) {
+	_, err := w.repo.git.run(ctx, w.quarantine("merge-base", "--is-ancestor", a, b))
+	if execx.ExitCode(err) == 1 {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// bringHome fetches into the user's repository and moves the branch. The
+// repository's lock is held.
+func (w *Workspace) bringHome(ctx context.Context, in *incoming, result *ImportResult) error {
+	name, pins := w.rec.Name, pinPrefix(w.rec.Name)
+	refs, err := w.repo.refs(ctx, branchRef(name), strings.TrimSuffix(pins, "/"))
+	if err != nil {
+		return err
+	}
+	var script, refspecs []string
+	want := func(from, to, id string) {
+		if refs[to] != id {
+			script = append(script, "update refs/publish/"+from+" "+id)
+			refspecs = append(refspecs, "+refs/publish/"+from+":"+to)
+		}
+	}
+	want("tip", pins+"imported", in.tip)
+	for ref, id := range in.more {
+		want("more/"+ref, pins+ref, id)
+		result.Kept = append(result.Kept, pins+ref)
+	}
+	slices.Sort(result.Kept)
+	if len(refspecs) > 0 {
+		c := w.quarantine("update-ref", "--stdin")
+		c.stdin = strings.NewReader(strings.Join(script, "\n") + "\n")
+		if _, err := w.repo.git.run(ctx, c); err != nil {
+			return fmt.Errorf("publish: %w", err)
+		}
+		if err := w.publish(ctx, refspecs); err != nil {
+			return err
+		}
+	}
+	return w.moveBranch(ctx, refs, result)
+}
+
+// moveBranch moves the agent's branch to the new tip, if it is where we left
+// it: commits that a person put on it are not ours to drop.
+func (w *Workspace) moveBranch(ctx context.Context, refs map[string]string, result *ImportResult) error {
+	name, old, last := w.rec.Name, refs[branchRef(w.rec.Name)], w.Tip()
+	result.Changed = result.Tip != last
+	script := ""
+	switch old {
+	case result.Tip: // also when a crash kept us from noting that it moved
+	case last, "":
+		script = "update " + branchRef(name) + " " + result.Tip + " " + firstOf(old, w.repo.zero()) + "\n"
+	default:
+		result.Diverged = true
+	}
+	if old != "" && !result.Diverged && old != result.Tip && old != w.rec.Base.Commit {
+		ancestor, err := w.isAncestor(ctx, old, result.Tip)
+		if err != nil {
+			return err
+		}
+		if !ancestor {
+			result.Replaced = freeRef(refs, pinPrefix(name)+"imported-")
+			script += "create " + result.Replaced + " " + old + "\n"
+		}
+	}
+	if script != "" {
+		if err := w.repo.updateRefs(ctx, fmt.Sprintf("agent-process: import %d commits of %s", result.Stat.Commits, name), script); err != nil {
+			return err
+		}
+	}
+	return w.update(func(r *record) { r.Tip = result.Tip })
+}
+
+// freeRef is prefix with the first number that no ref has yet.
+func freeRef(refs map[string]string, prefix string) string {
+	for n := 1; ; n++ {
+		ref := fmt.Sprintf("%s%d", prefix, n)
+		if _, taken := refs[ref]; !taken {
+			return ref
+		}
+	}
+}

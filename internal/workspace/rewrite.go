@@ -1,0 +1,281 @@
+package workspace
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// rewriter takes out of an agent's commits what must not travel: changes to
+// protected paths. A commit that has none, and whose parents have none, keeps
+// its id; of the others only tree and parents change, so that the same commits
+// always become the same commits.
+type rewriter struct {
+	w         *Workspace
+	protected map[string]bool // files, besides .claude
+	news      map[string]*newCommit
+	mapped    map[string]string // commit to what it became
+	dropped   []string
+}
+
+// newCommit is a commit that the base does not have.
+type newCommit struct {
+	id      string
+	parents []string
+	touched []change // to protected paths, against the first parent
+}
+
+func newRewriter(w *Workspace) *rewriter {
+	rw := &rewriter{w: w, protected: map[string]bool{}, news: map[string]*newCommit{}, mapped: map[string]string{}}
+	for _, p := range w.rec.Included {
+		rw.protected[p] = true
+	}
+	return rw
+}
+
+// isProtected reports whether changes to a path are dropped: agent
+// configuration, at any depth and in any case, and what .worktreeinclude
+// brought along.
+func (rw *rewriter) isProtected(path string) bool {
+	return rw.protected[path] || hasComponent(strings.ToLower(path), ".claude")
+}
+
+// run rewrites everything from base to tips.
+func (rw *rewriter) run(ctx context.Context, base string, tips []string) error {
+	order, err := rw.list(ctx, base, tips)
+	if err != nil {
+		return err
+	}
+	if err := rw.compare(ctx, order); err != nil {
+		return err
+	}
+	for _, c := range order {
+		if err := rw.commit(ctx, c); err != nil {
+			return err
+		}
+	}
+	slices.Sort(rw.dropped)
+	rw.dropped = slices.Compact(rw.dropped)
+	return nil
+}
+
+// became is what a commit is after rewriting.
+func (rw *rewriter) became(id string) string {
+	if to, ok := rw.mapped[id]; ok {
+		return to
+	}
+	return id
+}
+
+// list lists the new commits, parents first.
+func (rw *rewriter) list(ctx context.Context, base string, tips []string) ([]*newCommit, error) {
+	c := rw.w.quarantine("rev-list", "--topo-order", "--reverse", "--parents", fmt.Sprintf("--max-count=%d", maxImportCommits+1), "--stdin")
+	c.stdin = strings.NewReader(strings.Join(tips, "\n") + "\n^" + base + "\n")
+	out, err := rw.w.repo.git.run(ctx, c)
+	if err != nil {
+		return nil, fmt.Errorf("list the agent's commits: %w", err)
+	}
+	order, err := parseCommits(out)
+	if err != nil {
+		return nil, err
+	}
+	if len(order) > maxImportCommits {
+		return nil, fmt.Errorf("the agent made more than %d commits", maxImportCommits)
+	}
+	for _, c := range order {
+		rw.news[c.id] = c
+	}
+	return order, nil
+}
+
+// parseCommits reads lines of a commit and its parents.
+func parseCommits(out []byte) ([]*newCommit, error) {
+	var list []*newCommit
+	for line := range strings.Lines(string(out)) {
+		ids := strings.Fields(line)
+		if len(ids) == 0 || slices.ContainsFunc(ids, func(id string) bool { return !isObjectID(id) }) {
+			return nil, fmt.Errorf("commit line %q is not understood", line)
+		}
+		list = append(list, &newCommit{id: ids[0], parents: ids[1:]})
+	}
+	return list, nil
+}
+
+// compare finds, in one run of git, what each commit changes in protected paths.
+func (rw *rewriter) compare(ctx context.Context, order []*newCommit) error {
+	if len(order) == 0 {
+		return nil
+	}
+	var in strings.Builder
+	for _, c := range order {
+		in.WriteString(c.id)
+		if len(c.parents) > 0 {
+			in.WriteString(" " + c.parents[0]) // against this parent alone, for merges too
+		}
+		in.WriteByte('\n')
+	}
+	c := rw.w.quarantine(safeDiff("-r", "-z", "--root", "--raw", "--no-abbrev", "--no-renames", "--stdin")...)
+	c.stdin = strings.NewReader(in.String())
+	out, err := rw.w.repo.git.run(ctx, c)
+	if err != nil {
+		return fmt.Errorf("compare the agent's commits: %w", err)
+	}
+	entries, err := parseDiff(out)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if c := rw.news[e.id]; c != nil {
+			c.touched = rw.filter(e.changes)
+		}
+	}
+	return nil
+}
+
+func (rw *rewriter) filter(changes []change) []change {
+	return slices.DeleteFunc(changes, func(c change) bool { return !rw.isProtected(c.path) })
+}
+
+// commit rewrites one commit, whose parents have been.
+func (rw *rewriter) commit(ctx context.Context, c *newCommit) error {
+	moved := slices.ContainsFunc(c.parents, func(p string) bool { return rw.became(p) != p })
+	for _, t := range c.touched {
+		rw.dropped = append(rw.dropped, t.path)
+	}
+	undo := c.touched
+	if len(c.parents) > 0 && rw.became(c.parents[0]) != c.parents[0] {
+		var err error
+		if undo, err = rw.against(ctx, c.id, rw.became(c.parents[0])); err != nil {
+			return err
+		}
+	}
+	if !moved && len(undo) == 0 {
+		return nil
+	}
+	return rw.replace(ctx, c, undo)
+}
+
+// against compares a commit's protected paths with those of its rewritten
+// parent.
+func (rw *rewriter) against(ctx context.Context, id, parent string) ([]change, error) {
+	c := rw.w.quarantine(safeDiff("-r", "-z", "--raw", "--no-abbrev", "--no-renames", parent, id)...)
+	out, err := rw.w.repo.git.run(ctx, c)
+	if err != nil {
+		return nil, fmt.Errorf("compare %s: %w", id, err)
+	}
+	entries, err := parseDiff(out)
+	if err != nil {
+		return nil, err
+	}
+	return rw.filter(entries[0].changes), nil
+}
+
+// replace makes the commit that stands for c.
+func (rw *rewriter) replace(ctx context.Context, c *newCommit, undo []change) error {
+	d, q := rw.w.repo.git, rw.w.quarantine
+	tree, err := rw.tree(ctx, c.id, undo)
+	if err != nil {
+		return err
+	}
+	if len(c.parents) == 1 && len(c.touched) > 0 {
+		parentTree, err := d.line(ctx, q("rev-parse", "--verify", "-q", rw.became(c.parents[0])+"^{tree}"))
+		if err != nil {
+			return fmt.Errorf("rewrite %s: %w", c.id, err)
+		}
+		if parentTree == tree { // nothing is left of it
+			rw.mapped[c.id] = rw.became(c.parents[0])
+			return nil
+		}
+	}
+	raw, err := d.run(ctx, q("cat-file", "commit", c.id))
+	if err != nil {
+		return fmt.Errorf("rewrite %s: %w", c.id, err)
+	}
+	parents := make([]string, len(c.parents))
+	for i, p := range c.parents {
+		parents[i] = rw.became(p)
+	}
+	data, err := rewriteCommit(raw, tree, parents)
+	if err != nil {
+		return fmt.Errorf("rewrite %s: %w", c.id, err)
+	}
+	write := q("hash-object", "-t", "commit", "-w", "--stdin")
+	write.stdin = bytes.NewReader(data)
+	id, err := d.line(ctx, write)
+	if err != nil {
+		return fmt.Errorf("rewrite %s: %w", c.id, err)
+	}
+	rw.mapped[c.id] = id
+	return nil
+}
+
+// tree gives the tree of a commit with changes undone.
+func (rw *rewriter) tree(ctx context.Context, id string, undo []change) (string, error) {
+	d, q := rw.w.repo.git, rw.w.quarantine
+	if len(undo) == 0 {
+		return d.line(ctx, q("rev-parse", "--verify", "-q", id+"^{tree}"))
+	}
+	var gone, back strings.Builder
+	for _, c := range undo {
+		if c.newMode != noMode {
+			fmt.Fprintf(&gone, "0 %s\t%s\x00", strings.Repeat("0", len(c.newID)), c.path)
+		}
+		if c.oldMode != noMode {
+			fmt.Fprintf(&back, "%s %s\t%s\x00", c.oldMode, c.oldID, c.path)
+		}
+	}
+	index := rw.w.path("index-rewrite")
+	step := func(in string, args ...string) (string, error) {
+		c := q(args...)
+		c.index, c.stdin = index, strings.NewReader(in)
+		return d.line(ctx, c)
+	}
+	if _, err := step("", "read-tree", id); err != nil {
+		return "", fmt.Errorf("rewrite %s: %w", id, err)
+	}
+	// First away, then back: a file may have taken the place of a directory.
+	if _, err := step(gone.String()+back.String(), "update-index", "-z", "--index-info"); err != nil {
+		return "", fmt.Errorf("rewrite %s: %w", id, err)
+	}
+	return step("", "write-tree")
+}
+
+// noMode is the mode of a side of a change where there is nothing.
+const noMode = "000000"
+
+// rewriteCommit gives a commit object another tree and other parents. Its
+// signature would be wrong, and goes; author, committer, dates, encoding and
+// message stay byte for byte.
+func rewriteCommit(raw []byte, tree string, parents []string) ([]byte, error) {
+	head, message, found := bytes.Cut(raw, []byte("\n\n"))
+	if !found {
+		head, message = bytes.TrimSuffix(raw, []byte("\n")), nil
+	}
+	lines := bytes.Split(head, []byte("\n"))
+	if len(lines) < 3 || !bytes.HasPrefix(lines[0], []byte("tree ")) {
+		return nil, fmt.Errorf("commit object %q has no tree", truncate(raw, 80))
+	}
+	var out bytes.Buffer
+	fmt.Fprintf(&out, "tree %s\n", tree)
+	for _, p := range parents {
+		fmt.Fprintf(&out, "parent %s\n", p)
+	}
+	dropping := false
+	for _, l := range lines[1:] {
+		name, _, _ := bytes.Cut(l, []byte(" "))
+		if len(name) > 0 { // otherwise it goes on with the line before
+			dropping = slices.Contains([]string{"parent", "gpgsig", "gpgsig-sha256", "mergetag"}, string(name))
+		}
+		if !dropping {
+			out.Write(l)
+			out.WriteByte('\n')
+		}
+	}
+	out.WriteByte('\n')
+	out.Write(message)
+	return out.Bytes(), nil
+}
+
+func truncate(b []byte, n int) []byte { return b[:min(len(b), n)] }

@@ -1,0 +1,224 @@
+package workspace
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"agentprocess/internal/execx"
+	"agentprocess/internal/sandbox"
+)
+
+// UploadSpec describes the sandbox that serves the agent's commits: these
+// mounts, no network, one command.
+type UploadSpec struct {
+	Mounts []sandbox.Mount
+	Argv   []string
+	Env    []string
+}
+
+// UploadPack runs spec in a fresh sandbox with conn as both stdin and stdout of
+// the command, and returns when the command has ended: nil if it exited with 0.
+// It must not close conn.
+type UploadPack func(ctx context.Context, spec UploadSpec, conn *os.File) error
+
+// privateInside is where a private git directory appears in the sandbox that
+// serves it.
+const privateInside = "/git"
+
+// uploadSpec is the sandbox that serves the private git directory. It sees that
+// and the host's objects, all read-only.
+func (w *Workspace) uploadSpec() UploadSpec {
+	git := sandbox.Mount{Kind: sandbox.MountBind, Source: w.path(w.rec.Private), Target: privateInside, ReadOnly: true, NoExec: true}
+	env := []string{
+		"PATH=" + insidePath, "HOME=/nonexistent", "LC_ALL=C",
+		"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null", "GIT_ATTR_NOSYSTEM=1", "GIT_NO_REPLACE_OBJECTS=1",
+	}
+	return UploadSpec{
+		Mounts: append([]sandbox.Mount{git}, w.objectMounts()...),
+		Argv:   []string{"git", "upload-pack", "--strict", privateInside},
+		Env: append(env, configEnv(map[string]string{
+			"safe.directory": "*", "gc.auto": "0", "maintenance.auto": "false", "core.fsmonitor": "false", "core.hooksPath": "/dev/null",
+			// The last setting wins, and so nothing the agent configured hides a ref.
+			"transfer.hideRefs": "!refs/", "uploadpack.hideRefs": "!refs/", "uploadpack.allowFilter": "false",
+		})...),
+	}
+}
+
+// link is a connected pair of sockets; near is ours to copy with, far is for a
+// program.
+type link struct {
+	near *net.UnixConn
+	far  *os.File
+}
+
+func newLink() (*link, error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("make a socket pair: %w", err)
+	}
+	near, far := os.NewFile(uintptr(fds[0]), "near"), os.NewFile(uintptr(fds[1]), "far")
+	conn, err := net.FileConn(near)
+	if err = errors.Join(err, near.Close()); err != nil {
+		return nil, errors.Join(err, far.Close())
+	}
+	unixConn, ok := conn.(*net.UnixConn)
+	if !ok {
+		return nil, errors.Join(errors.New("a socket pair is no unix socket"), conn.Close(), far.Close())
+	}
+	return &link{near: unixConn, far: far}, nil
+}
+
+// errTooMuch ends a transfer that is larger than allowed.
+var errTooMuch = errors.New("the agent's commits are larger than allowed")
+
+// transfer connects a server of git's protocol with `git fetch`, counting what
+// the server sends.
+type transfer struct {
+	serve func(ctx context.Context, conn *os.File) error
+	fetch func(ctx context.Context, conn *os.File) error
+	limit int64
+}
+
+// run runs both ends. Whichever way one ends, the other sees its connection
+// end, and both are waited for.
+func (t *transfer) run(ctx context.Context) error {
+	server, err := newLink()
+	if err != nil {
+		return err
+	}
+	client, err := newLink()
+	if err != nil {
+		return errors.Join(err, server.near.Close(), server.far.Close())
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stop := context.AfterFunc(ctx, func() {
+		closeQuietly(server.near)
+		closeQuietly(client.near)
+	})
+	defer stop()
+	var served, fetched error
+	var g errgroup.Group
+	g.Go(func() error {
+		served = t.serve(ctx, server.far)
+		return server.far.Close()
+	})
+	g.Go(func() error {
+		fetched = t.fetch(ctx, client.far)
+		return client.far.Close()
+	})
+	g.Go(func() error { // what the client asks
+		_, err := io.Copy(server.near, client.near)
+		halfClose(server.near)
+		return ignoreClosed(err)
+	})
+	g.Go(func() error { // what the server sends
+		n, err := io.Copy(client.near, io.LimitReader(server.near, t.limit+1))
+		if n > t.limit {
+			cancel(errTooMuch)
+		}
+		halfClose(client.near)
+		return ignoreClosed(err)
+	})
+	pumped := g.Wait()
+	closeQuietly(server.near)
+	closeQuietly(client.near)
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	if fetched != nil || served != nil {
+		return errors.Join(fetched, served)
+	}
+	return pumped
+}
+
+// closeQuietly closes a socket of which nothing is expected any more.
+func closeQuietly(c io.Closer) { _ = c.Close() } // closing twice is what may fail
+
+// halfClose tells the other side that no more comes; it may be gone already.
+func halfClose(c *net.UnixConn) { _ = c.CloseWrite() }
+
+// ignoreClosed drops what a copy says when an end has gone: its program tells
+// better why.
+func ignoreClosed(err error) error {
+	if errors.Is(err, net.ErrClosed) || errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) {
+		return nil
+	}
+	return err
+}
+
+// The bounds of what one import may bring.
+const (
+	maxImportBytes   = 4 << 30
+	maxImportTime    = 15 * time.Minute
+	maxImportCommits = 50_000
+)
+
+// fetchOver is the `git fetch` at the near end of a transfer: git's own fd
+// transport, on descriptor 3.
+func (d *door) fetchOver(ctx context.Context, c call, conn *os.File, prune string, refspecs ...string) error {
+	c.args = append([]string{
+		"fetch", "-q", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--no-recurse-submodules",
+		"--update-head-ok", "--no-show-forced-updates", prune, "fd::3",
+	}, refspecs...)
+	c.files = []*os.File{conn}
+	c.config = map[string]string{
+		"protocol.fd.allow": "always",
+		// The refs of the repository that is borrowed from are not listed.
+		"core.alternateRefsPrefixes": "refs/agents/none/",
+		"fetch.unpackLimit":          "100",
+		"fetch.negotiationAlgorithm": "default",
+	}
+	c.env = []string{"GIT_REFLOG_ACTION=agent-process: import"}
+	_, err := d.run(ctx, c)
+	return err
+}
+
+// receive fetches what the agent made into the quarantine, as refs/incoming/*.
+func (w *Workspace) receive(ctx context.Context, start UploadPack) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, maxImportTime, fmt.Errorf("importing took longer than %s", maxImportTime))
+	defer cancel()
+	spec := w.uploadSpec()
+	t := &transfer{
+		limit: maxImportBytes,
+		serve: func(ctx context.Context, conn *os.File) error { return start(ctx, spec, conn) },
+		fetch: func(ctx context.Context, conn *os.File) error {
+			return w.repo.git.fetchOver(ctx, w.quarantine(), conn, "--prune",
+				"+refs/heads/*:refs/incoming/heads/*", "+refs/agent-process/*:refs/incoming/agent-process/*", "+refs/stas*:refs/incoming/stas*")
+		},
+	}
+	return t.run(ctx)
+}
+
+// publish fetches refs from the quarantine into the user's repository, over a
+// pair of sockets too: no path is parsed, no url.*.insteadOf applies, and the
+// repository's owner need not be able to read our run directory.
+func (w *Workspace) publish(ctx context.Context, refspecs []string) error {
+	d := w.repo.git
+	t := &transfer{
+		limit: 2 * maxImportBytes,
+		serve: func(ctx context.Context, conn *os.File) error {
+			c := w.quarantine("upload-pack", "--strict", w.path(quarantineName))
+			c.gitDir, c.dir = "", w.runDir
+			cmd := d.command(c)
+			cmd.Stdin, cmd.Stdout = conn, conn
+			return execx.Run(ctx, cmd)
+		},
+		fetch: func(ctx context.Context, conn *os.File) error {
+			return d.fetchOver(ctx, w.repo.common(), conn, "--no-prune", refspecs...)
+		},
+	}
+	if err := t.run(ctx); err != nil {
+		return fmt.Errorf("bring the agent's commits into %q (%s): %w", w.repo.CommonDir, strings.Join(refspecs, " "), err)
+	}
+	return nil
+}

@@ -1,0 +1,112 @@
+package workspace
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"agentprocess/internal/sandbox"
+)
+
+// Removed says where the work of a removed agent is.
+type Removed struct {
+	Ref         string
+	Tip         string
+	UndoCommand string
+	// More are refs that keep what else the agent made.
+	More []string
+}
+
+// Trash removes the branch of an agent and what was pinned for it. Before
+// anything goes, another ref has it: both happen in one transaction.
+func (r *Repository) Trash(ctx context.Context, name string) (Removed, error) {
+	if err := sandbox.ValidateName(name); err != nil {
+		return Removed{}, err
+	}
+	var removed Removed
+	err := r.locked(ctx, func() error {
+		if err := r.checkNotCheckedOut(name); err != nil {
+			return err
+		}
+		pins := strings.TrimSuffix(pinPrefix(name), "/")
+		refs, err := r.refs(ctx, branchRef(name), pins, "refs/agents/"+trashName+"/"+name)
+		if err != nil {
+			return err
+		}
+		tip := refs[branchRef(name)]
+		if tip == "" {
+			return sandbox.Fail(sandbox.CodeNotFound, fmt.Errorf("agent %q has no branch %q", name, Branch(name)), "see which there are: agent-process list")
+		}
+		var script string
+		removed, script = trashScript(name, tip, r.trashRef(name, refs), refs)
+		return r.updateRefs(ctx, "agent-process: remove "+name, script)
+	})
+	if err != nil {
+		return Removed{}, err
+	}
+	return removed, nil
+}
+
+// trashRef is a name for what is removed now, which no ref has.
+func (r *Repository) trashRef(name string, refs map[string]string) string {
+	ref := "refs/agents/" + trashName + "/" + name + "/" + r.cfg.Now().UTC().Format("20060102T150405Z")
+	taken := func(ref string) bool {
+		for have := range refs {
+			if have == ref || strings.HasPrefix(have, ref+"-") {
+				return true
+			}
+		}
+		return false
+	}
+	if !taken(ref) {
+		return ref
+	}
+	for n := 2; ; n++ {
+		if next := fmt.Sprintf("%s.%d", ref, n); !taken(next) {
+			return next
+		}
+	}
+}
+
+// trashScript moves the branch and what was kept beside it; the base is in the
+// branch's history, or in nobody's interest.
+func trashScript(name, tip, ref string, refs map[string]string) (Removed, string) {
+	removed := Removed{Ref: ref, Tip: tip, UndoCommand: "git branch " + Branch(name) + " " + ref}
+	script := "start\ncreate " + ref + " " + tip + "\ndelete " + branchRef(name) + " " + tip + "\n"
+	for old, id := range refs {
+		pin, ok := strings.CutPrefix(old, pinPrefix(name))
+		if !ok {
+			continue
+		}
+		if pin != "base" && id != tip {
+			to := ref + "-" + strings.ReplaceAll(pin, "/", "-")
+			for slices.Contains(removed.More, to) { // heads/a-b and heads/a/b
+				to += "-"
+			}
+			removed.More = append(removed.More, to)
+			script += "create " + to + " " + id + "\n"
+		}
+		script += "delete " + old + " " + id + "\n"
+	}
+	slices.Sort(removed.More)
+	return removed, script + "prepare\ncommit\n"
+}
+
+// checkNotCheckedOut refuses to pull a branch from under a worktree.
+func (r *Repository) checkNotCheckedOut(name string) error {
+	registered, err := r.registered()
+	if err != nil {
+		return err
+	}
+	if !r.Bare {
+		registered = append(registered, registration{path: r.Top, head: headRef(r.CommonDir)})
+	}
+	for _, g := range registered {
+		if g.head == branchRef(name) {
+			return sandbox.Fail(sandbox.CodeRepository, fmt.Errorf("branch %q is checked out in %q", Branch(name), g.path),
+				"check out another branch there, or remove it: git worktree remove "+shellQuote(g.path))
+		}
+	}
+	return nil
+}

@@ -1,0 +1,53 @@
+# The few commands of this project. `make test` and `make check` are what CI
+# runs (.ci/run). Nothing here needs more than Go, git and npm; scripts/test-setup
+# says what is missing.
+
+GO      ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LINT     = $(GO) tool -modfile=tools/go.mod golangci-lint
+# What the race detector runs over: everything that needs no sandbox of its own.
+UNIT     = $(shell $(GO) list ./internal/... | grep -v -e /runtime/ -e /workspace -e /service -e /arch -e /deps)
+
+export CGO_ENABLED = 0
+
+.PHONY: build demo test check fmt lint race bench fuzz sizes clean
+
+build: ## one static binary: bin/agent-process
+	$(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/agent-process ./cmd/agent-process
+
+demo: build ## the whole thing on a copy of example/, without an account
+	bin/agent-process demo
+
+test: ## all tests; those that need what this machine lacks are skipped, with CI=true they fail
+	./scripts/test-setup
+	$(GO) test -timeout 20m ./...
+
+check: lint race ## everything that can be said without running a sandbox
+	$(GO) vet ./...
+	@fixes="$$($(GO) fix -diff ./...)"; if [ -n "$$fixes" ]; then echo "$$fixes"; echo "check: run go fix ./..." >&2; exit 1; fi
+	$(GO) mod tidy -diff
+	$(GO) test -count=1 ./internal/arch/...
+
+fmt: ## rewrite the source as the formatters want it
+	$(LINT) fmt
+
+lint:
+	$(LINT) fmt --diff
+	$(LINT) run ./...
+
+race: ## unit tests under the race detector, where there is a C compiler
+	@if command -v cc >/dev/null || command -v gcc >/dev/null; then \
+		CGO_ENABLED=1 $(GO) test -race -timeout 15m $(UNIT); \
+	else echo "race: no C compiler here, so no race detector" >&2; fi
+
+bench: build ## ratios with the peers, on this machine, in one run
+	$(GO) run ./bench -binary bin/agent-process
+
+fuzz: ## every fuzz target for a minute
+	./scripts/fuzz 60s
+
+sizes: ## how long files and functions are
+	@$(GO) run ./internal/arch/sizes .
+
+clean:
+	rm -rf bin .cache

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 
@@ -138,6 +140,10 @@ var neverRan = []string{
 	"The user doesn't want to ",
 }
 
+// hookDenied is the result of a call that a hook has stopped; when it was the
+// client that failed, there is no receipt.
+var hookDenied = regexp.MustCompile(`^PreToolUse:\S+ hook error: \[`)
+
 func (r *Receipts) result(p audit.ToolResult) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -153,10 +159,10 @@ func (r *Receipts) result(p audit.ToolResult) error {
 	case judged:
 		return nil
 	}
-	for _, prefix := range neverRan {
-		if p.IsError && strings.HasPrefix(p.Text, prefix) {
-			return nil
-		}
+	refused := hookDenied.MatchString(p.Text) ||
+		slices.ContainsFunc(neverRan, func(prefix string) bool { return strings.HasPrefix(p.Text, prefix) })
+	if p.IsError && refused {
+		return nil
 	}
 	return fmt.Errorf("%w: %q", ErrNoReceipt, p.ID)
 }

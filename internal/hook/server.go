@@ -52,7 +52,7 @@ type Server struct {
 	Now func() time.Time
 
 	background sync.WaitGroup // OnStop calls
-	stopping   sync.Mutex
+	stops      stops
 	canary     canaryState
 }
 
@@ -236,19 +236,41 @@ func (s *Server) receipt(c Call, d Decision, start time.Time) (string, Decision)
 	return id, d
 }
 
-// stop runs OnStop and returns when it has ended or ctx has. Stops that come
-// while one runs wait for it.
+// stop runs OnStop and returns when it has ended or ctx has. One runs at a
+// time; those that come meanwhile share the one after it.
 func (s *Server) stop(ctx context.Context, c Call) {
-	done := make(chan struct{})
-	detached := context.WithoutCancel(ctx)
-	s.background.Go(func() {
-		defer close(done)
-		s.stopping.Lock()
-		defer s.stopping.Unlock()
-		s.OnStop(detached, c)
-	})
 	select {
-	case <-done:
+	case <-s.stops.join(ctx, &s.background, func(ctx context.Context) { s.OnStop(ctx, c) }):
 	case <-ctx.Done():
 	}
+}
+
+// stops is the queue of OnStop: one that runs, one that waits.
+type stops struct {
+	running sync.Mutex
+	mu      sync.Mutex
+	waiting chan struct{} // closed when the one that waits has ended
+}
+
+// join gives what is closed when a run of f that starts after this moment has
+// ended.
+func (q *stops) join(ctx context.Context, owner *sync.WaitGroup, f func(context.Context)) <-chan struct{} {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.waiting != nil {
+		return q.waiting
+	}
+	done := make(chan struct{})
+	q.waiting = done
+	detached := context.WithoutCancel(ctx)
+	owner.Go(func() {
+		defer close(done)
+		q.running.Lock()
+		defer q.running.Unlock()
+		q.mu.Lock()
+		q.waiting = nil
+		q.mu.Unlock()
+		f(detached)
+	})
+	return done
 }

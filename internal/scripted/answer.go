@@ -25,8 +25,8 @@ type block struct {
 	Input json.RawMessage `json:"input,omitempty"`
 }
 
-func newAnswer(m messages, t Turn, turn int) answer {
-	id := fmt.Sprintf("%s_%d", m.key(), turn)
+func newAnswer(m messages, t Turn, serial int) answer {
+	id := fmt.Sprintf("%s_%d", m.key(), serial)
 	a := answer{id: "msg_" + id, model: m.Model, stop: t.StopReason, out: tokens(len(t.Text))}
 	if t.Text != "" || len(t.Tools) == 0 {
 		a.blocks = append(a.blocks, block{Type: "text", Text: t.Text})

@@ -45,7 +45,8 @@ type Turn struct {
 	Tools []Tool `json:"tools" toml:"tools"`
 	// StopReason is "tool_use" or "end_turn" by what there is when empty.
 	StopReason string `json:"stop_reason" toml:"stop_reason"`
-	// Error is answered in the place of the turn, Error.Times times.
+	// Error is answered before the turn, Error.Times times; a turn that is
+	// nothing else comes before the next one.
 	Error *Error `json:"error" toml:"error"`
 	// Gate holds the answer until [Server.Open] is called with this name.
 	Gate string `json:"gate" toml:"gate"`
@@ -148,6 +149,28 @@ func (t Turn) validate() error {
 		return fmt.Errorf("error status %d: want 400 to 599", t.Error.Status)
 	}
 	return nil
+}
+
+// merged puts each turn that is only an error in front of the turn after it,
+// for the model says nothing in it and so the client does not count it.
+func (s Script) merged() Script {
+	var out Script
+	for _, c := range s.Conversations {
+		var turns []Turn
+		var pending *Error
+		for i, t := range c.Turns {
+			if t.Error == nil {
+				t.Error, pending = pending, nil
+			} else if t.Text == "" && len(t.Tools) == 0 && i < len(c.Turns)-1 && c.Turns[i+1].Error == nil {
+				pending = t.Error
+				continue
+			}
+			turns = append(turns, t)
+		}
+		c.Turns = turns
+		out.Conversations = append(out.Conversations, c)
+	}
+	return out
 }
 
 // expand replaces {{cwd}} in every string of v.

@@ -60,7 +60,7 @@ type Server struct {
 
 // New makes a server for a script.
 func New(script Script, options ...Option) *Server {
-	s := &Server{script: script, mux: http.NewServeMux(), gates: map[string]chan struct{}{}, failures: map[string]int{}}
+	s := &Server{script: script.merged(), mux: http.NewServeMux(), gates: map[string]chan struct{}{}, failures: map[string]int{}}
 	for _, o := range options {
 		o(s)
 	}
@@ -157,7 +157,7 @@ func (s *Server) messages(w http.ResponseWriter, r *http.Request) {
 		writeError(w, *turn.Error)
 		return
 	}
-	a := newAnswer(m, turn, n)
+	a := newAnswer(m, turn, s.next())
 	if m.Stream {
 		a.stream(w)
 		return

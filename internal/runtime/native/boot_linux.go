@@ -1,0 +1,154 @@
+package native
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"agentprocess/internal/execx"
+	"agentprocess/internal/sandbox"
+)
+
+// selfExe is our own binary, whatever happened to its name since.
+const selfExe = "/proc/self/exe"
+
+// setUpCaps are what PID 1 needs to build a sandbox, in its own user namespace.
+func setUpCaps() []uintptr {
+	return []uintptr{
+		unix.CAP_DAC_OVERRIDE, unix.CAP_FOWNER, unix.CAP_SETGID, unix.CAP_SETUID, unix.CAP_SETPCAP,
+		unix.CAP_NET_BIND_SERVICE, unix.CAP_NET_ADMIN, unix.CAP_SYS_ADMIN, unix.CAP_SYS_RESOURCE,
+	}
+}
+
+// newNamespaces are the namespaces PID 1 is cloned into; the cgroup namespace
+// comes later, when it stands in its cgroup.
+const newNamespaces = unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS
+
+// initProcess is PID 1 of a sandbox as the supervisor sees it.
+type initProcess struct {
+	wire *wire
+	pid  int
+	kill context.CancelFunc
+	done chan struct{} // closed when it ended, and all of the sandbox with it
+	err  error         // valid after done
+}
+
+// startInit clones PID 1. It is started from a thread that lives as long as
+// the sandbox: the death signal follows the thread, not the process.
+func startInit(ctx context.Context, verb string, id sandbox.Identity, network sandbox.Network) (*initProcess, error) {
+	w, theirs, err := newWires()
+	if err != nil {
+		return nil, err
+	}
+	life, kill := context.WithCancel(context.WithoutCancel(ctx))
+	p := &initProcess{wire: w, kill: kill, done: make(chan struct{})}
+	started := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		defer close(p.done)
+		proc, err := execx.Start(life, execx.Cmd{
+			Argv:        []string{selfExe, verb, strconv.Itoa(id.UID), strconv.Itoa(id.GID), string(network)},
+			Dir:         "/",
+			Env:         []string{"GODEBUG=asyncpreemptoff=1", "GOMAXPROCS=2", "GOTRACEBACK=none"},
+			ExtraFiles:  []*os.File{theirs},
+			SysProcAttr: initAttr(id),
+		})
+		err = errors.Join(err, theirs.Close())
+		if proc == nil {
+			p.err = err
+			started <- err
+			return
+		}
+		p.pid = proc.PID()
+		started <- nil
+		p.err = proc.Wait()
+	}()
+	if err := <-started; err != nil {
+		kill()
+		closeAll(w.fd)
+		return nil, cloneError(err)
+	}
+	return p, nil
+}
+
+// initAttr says how PID 1 is cloned. Root's PID 1 starts as root, which its
+// namespace does not know, so that it can execute our binary wherever that
+// lies; it becomes the agent's id at once.
+func initAttr(id sandbox.Identity) *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{
+		Cloneflags:                 newNamespaces,
+		UidMappings:                []syscall.SysProcIDMap{{ContainerID: id.UID, HostID: id.UID, Size: 1}},
+		GidMappings:                []syscall.SysProcIDMap{{ContainerID: id.GID, HostID: id.GID, Size: 1}},
+		GidMappingsEnableSetgroups: os.Geteuid() == 0,
+		AmbientCaps:                setUpCaps(),
+		Pdeathsig:                  syscall.SIGKILL,
+		Setsid:                     true,
+	}
+}
+
+// end kills PID 1 and waits until nothing of the sandbox is left.
+func (p *initProcess) end() {
+	p.kill()
+	<-p.done
+}
+
+// cloneError says why there can be no namespaces.
+func cloneError(err error) error {
+	cause, fix := explainClone(err)
+	return sandbox.Fail(sandbox.CodeRuntime, fmt.Errorf("make namespaces: %s: %w", cause, err), fix)
+}
+
+// explainClone names the cause of a failed clone and the way out.
+func explainClone(err error) (cause, fix string) {
+	switch {
+	case errors.Is(err, unix.ENOSPC):
+		return "the kernel's limit of user namespaces is 0 or used up", "sysctl -w user.max_user_namespaces=15000"
+	case errors.Is(err, unix.EPERM) && sysctl("kernel/unprivileged_userns_clone") == "0":
+		return "user namespaces are switched off for ordinary users", "sysctl -w kernel.unprivileged_userns_clone=1"
+	case errors.Is(err, unix.EPERM):
+		return "a seccomp filter or security module forbids user namespaces",
+			"in a container: run it with --security-opt seccomp=unconfined --security-opt systempaths=unconfined; elsewhere use the docker runtime"
+	case errors.Is(err, unix.EACCES):
+		return "a security module forbids user namespaces", appArmorProfile()
+	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.ENOSYS):
+		return "the kernel was built without user namespaces", "use the docker runtime"
+	default:
+		return "the kernel refused", "run doctor, or use the docker runtime"
+	}
+}
+
+// sysctl reads a value of /proc/sys, empty when there is none.
+func sysctl(name string) string {
+	data, err := os.ReadFile("/proc/sys/" + name)
+	if err != nil {
+		return ""
+	}
+	return string(trimNewline(data))
+}
+
+func trimNewline(b []byte) []byte {
+	for len(b) > 0 && b[len(b)-1] == '\n' {
+		b = b[:len(b)-1]
+	}
+	return b
+}
+
+// appArmorProfile is the profile that lets our binary make user namespaces on
+// hosts that restrict them, and how to install it.
+func appArmorProfile() string {
+	self, err := os.Executable()
+	if err != nil {
+		self = "/usr/local/bin/agent-process"
+	}
+	return "as root, write /etc/apparmor.d/agent-process:\n" +
+		"  abi <abi/4.0>,\n  include <tunables/global>\n" +
+		"  profile agent-process " + strconv.Quote(self) + " flags=(unconfined) { userns, }\n" +
+		"and load it: apparmor_parser -r /etc/apparmor.d/agent-process"
+}

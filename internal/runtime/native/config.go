@@ -1,0 +1,22 @@
+package native
+
+import "log/slog"
+
+// Name is the word people choose this runtime by.
+const Name = "native"
+
+// Config is what a Runtime needs from its host.
+type Config struct {
+	// StateDir holds the records of what stands on the host outside the
+	// sandbox (cgroups); it is made when it is missing.
+	StateDir string
+	// Logger gets what nobody waits for; nil discards it.
+	Logger *slog.Logger
+}
+
+func (c Config) logger() *slog.Logger {
+	if c.Logger == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return c.Logger
+}

@@ -1,0 +1,131 @@
+package native
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"agentprocess/internal/sandbox"
+)
+
+// etcFiles are the parts of /etc that are made up: the host's would tell who
+// lives there, or do not fit inside.
+func etcFiles(cfg *initConfig) []sandbox.File {
+	id, host := cfg.Identity, cmp.Or(cfg.Hostname, "sandbox")
+	name := cmp.Or(id.Name, "agent")
+	text := func(name, data string) sandbox.File {
+		return sandbox.File{Path: "/etc/" + name, Data: []byte(data), Mode: 0o444}
+	}
+	return []sandbox.File{
+		text("passwd", fmt.Sprintf("root:x:0:0:root:/:/usr/sbin/nologin\n%s:x:%d:%d:agent:%s:/bin/sh\nnobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n",
+			name, id.UID, id.GID, cmp.Or(cfg.Home, "/"))),
+		text("group", fmt.Sprintf("root:x:0:\n%s:x:%d:\nnogroup:x:65534:\n", name, id.GID)),
+		text("hosts", fmt.Sprintf("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t%s\n", host)),
+		text("hostname", host+"\n"),
+		text("nsswitch.conf", "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nnetworks: files\nprotocols: files\nservices: files\nethers: files\nrpc: files\n"),
+		text("resolv.conf", "nameserver 127.0.0.1\noptions edns0 timeout:2 attempts:2\n"),
+		text("shells", "/bin/sh\n/bin/bash\n"),
+	}
+}
+
+// writeFiles writes the files of the spec. One that is not Owned must be out
+// of the agent's reach: it lies on a file system that turns read-only, or is
+// bound read-only from there.
+func (r *rootfs) writeFiles(files []sandbox.File) error {
+	fixed, err := r.fixedDevices()
+	if err != nil {
+		return err
+	}
+	for i, f := range files {
+		if !path.IsAbs(f.Path) || path.Clean(f.Path) != f.Path {
+			return fmt.Errorf("file %q: not a clean absolute path", f.Path)
+		}
+		parent, err := r.dir(path.Dir(f.Path))
+		if err != nil {
+			return fmt.Errorf("file %q: %w", f.Path, err)
+		}
+		err = r.place(parent, f, fixed, i)
+		closeAll(parent)
+		if err != nil {
+			return fmt.Errorf("file %q: %w", f.Path, err)
+		}
+	}
+	return nil
+}
+
+// place writes one file whose directory is open.
+func (r *rootfs) place(parent int, f sandbox.File, fixed []uint64, n int) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(parent, &st); err != nil {
+		return err
+	}
+	mode := cmp.Or(f.Mode, 0o444) & 0o777
+	if f.Owned || st.Dev == fixed[0] || st.Dev == fixed[1] {
+		return writeNew(parent, path.Base(f.Path), f.Data, mode)
+	}
+	store, err := r.dir(sandbox.RunDir + "/.files")
+	if err != nil {
+		return err
+	}
+	defer closeAll(store)
+	name := fmt.Sprintf("%d", n)
+	if err := writeNew(store, name, f.Data, mode); err != nil {
+		return err
+	}
+	target, err := r.file(f.Path)
+	if err != nil {
+		return err
+	}
+	closeAll(target)
+	return r.bindOver(sandbox.RunDir+"/.files/"+name, f.Path, unix.MOUNT_ATTR_RDONLY|unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV)
+}
+
+// fixedDevices are the device numbers of the file systems that turn read-only.
+func (r *rootfs) fixedDevices() ([]uint64, error) {
+	var devs []uint64
+	for _, name := range []string{"/", sandbox.RunDir} {
+		fd, err := r.dir(name)
+		if err != nil {
+			return nil, err
+		}
+		var st unix.Stat_t
+		err = unix.Fstat(fd, &st)
+		closeAll(fd)
+		if err != nil {
+			return nil, err
+		}
+		devs = append(devs, st.Dev)
+	}
+	return devs, nil
+}
+
+// writeNew writes a file that replaces whatever had its name.
+func writeNew(parent int, name string, data []byte, mode uint32) error {
+	if strings.Contains(name, "/") || name == "." || name == ".." {
+		return fmt.Errorf("name %q: %w", name, unix.EINVAL)
+	}
+	flags := unix.O_WRONLY | unix.O_CREAT | unix.O_EXCL | unix.O_NOFOLLOW | unix.O_CLOEXEC
+	fd, err := unix.Openat(parent, name, flags, mode)
+	if errors.Is(err, unix.EEXIST) {
+		if err := unix.Unlinkat(parent, name, 0); err != nil {
+			return fmt.Errorf("replace: %w", err)
+		}
+		fd, err = unix.Openat(parent, name, flags, mode)
+	}
+	if err != nil {
+		return err
+	}
+	defer closeAll(fd)
+	for len(data) > 0 {
+		n, err := unix.Write(fd, data)
+		if err != nil {
+			return err
+		}
+		data = data[n:]
+	}
+	return nil
+}

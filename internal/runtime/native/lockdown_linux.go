@@ -1,0 +1,99 @@
+package native
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// lockThread gives up, on the calling thread and so for every program it
+// starts, all that an agent must not have. It gives the Landlock ABI in force.
+func lockThread(cfg *initConfig) (int, error) {
+	if err := cfg.Limits.pin(); err != nil {
+		return 0, step("limits", err)
+	}
+	if err := unix.Unshare(unix.CLONE_NEWCGROUP); err != nil && !errors.Is(err, unix.EINVAL) {
+		return 0, step("cgroup namespace", err)
+	}
+	// A session keyring of the host's would be shared otherwise. The filter
+	// forbids every use of keys, so a full quota is no reason to fail.
+	_, _, _ = unix.Syscall(unix.SYS_KEYCTL, unix.KEYCTL_JOIN_SESSION_KEYRING, 0, 0)
+	for c := uintptr(0); ; c++ {
+		if err := unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0); errors.Is(err, unix.EINVAL) {
+			break // beyond the last one
+		} else if err != nil {
+			return 0, step("capabilities", err)
+		}
+	}
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return 0, step("no new privileges", err)
+	}
+	abi, err := restrict(writablePaths(cfg))
+	if err != nil {
+		return 0, step("landlock", err)
+	}
+	if err := dropCapabilities(); err != nil {
+		return 0, step("capabilities", err)
+	}
+	return abi, step("seccomp", loadFilter(cfg.Filter))
+}
+
+// writablePaths are where an agent may write, as far as the mounts go too.
+func writablePaths(cfg *initConfig) []string {
+	var names []string
+	for _, t := range cfg.Trees {
+		if !t.ReadOnly && t.Kind != treeProc && !t.Device {
+			names = append(names, t.Target)
+		}
+	}
+	return names
+}
+
+// dropCapabilities empties the calling thread's sets. The ambient set follows
+// the permitted one.
+func dropCapabilities() error {
+	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	return unix.Capset(&hdr, &data[0])
+}
+
+// dropAllCapabilities empties the sets of every thread of the process. It
+// works by signals, so it comes before resetSignals.
+func dropAllCapabilities() error {
+	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	_, _, errno := syscall.AllThreadsSyscall(unix.SYS_CAPSET, uintptr(unsafe.Pointer(&hdr)), uintptr(unsafe.Pointer(&data[0])), 0)
+	if errors.Is(errno, unix.ENOTSUP) {
+		// A build with cgo, as for the race detector: never a release. What
+		// counts is the locked thread, which dropped its own.
+		return dropCapabilities()
+	}
+	if errno != 0 {
+		return fmt.Errorf("drop capabilities: %w", errno)
+	}
+	return nil
+}
+
+// kernelSigaction is the kernel's struct sigaction with everything zero, which
+// is SIG_DFL; 64 bytes are more than any architecture has.
+type kernelSigaction [64]byte
+
+// resetSignals gives every signal its default action. The kernel drops such
+// signals when they come from inside to PID 1 of a namespace, so no program
+// there can make it do anything, whatever the kernel's Landlock can do. Go
+// does without its handlers: asynchronous preemption is off.
+func resetSignals() error {
+	var act kernelSigaction
+	for sig := uintptr(1); sig <= 64; sig++ {
+		if sig == uintptr(unix.SIGKILL) || sig == uintptr(unix.SIGSTOP) {
+			continue
+		}
+		if _, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGACTION, sig, uintptr(unsafe.Pointer(&act)), 0, 8, 0, 0); errno != 0 {
+			return fmt.Errorf("reset signal %d: %w", sig, errno)
+		}
+	}
+	return nil
+}

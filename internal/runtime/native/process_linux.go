@@ -1,0 +1,355 @@
+package native
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"reflect"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"agentprocess/internal/sandbox"
+)
+
+// drainTime is how long output is still taken after a program ended: a server
+// it left behind may hold its output open for ever.
+const drainTime = 250 * time.Millisecond
+
+// started is PID 1's answer to an exec.
+type started struct {
+	message message
+	fds     []int
+}
+
+// process is a program in a sandbox.
+type process struct {
+	box    *box
+	id     int
+	reply  chan started
+	done   chan struct{} // closed when it ended
+	exit   sandbox.Exit  // valid after done
+	master *os.File      // of its terminal
+	oomsAt int           // kills counted when it began
+
+	outputs []*os.File // ends we read from
+	copies  sync.WaitGroup
+	mu      sync.Mutex
+	copyErr error
+}
+
+var _ sandbox.Process = (*process)(nil)
+
+// Exec implements sandbox.Sandbox.
+func (x *box) Exec(ctx context.Context, cmd sandbox.Command) (sandbox.Process, error) {
+	if len(cmd.Argv) == 0 {
+		return nil, errors.New("exec in sandbox: empty argv")
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("exec %q in sandbox: %w", cmd.Argv[0], err)
+	}
+	p := &process{box: x, reply: make(chan started, 1), done: make(chan struct{})}
+	io, err := newStdio(cmd)
+	if err != nil {
+		return nil, fmt.Errorf("exec %q in sandbox: %w", cmd.Argv[0], err)
+	}
+	defer io.closeTheirs()
+	if err := x.launch(ctx, p, cmd, io); err != nil {
+		io.closeOurs()
+		return nil, fmt.Errorf("exec %q in sandbox: %w", cmd.Argv[0], err)
+	}
+	p.copyStreams(cmd, io)
+	x.tasks.Go(func() { p.follow(ctx) })
+	return p, nil
+}
+
+// launch asks PID 1 to start the program and waits for its answer.
+func (x *box) launch(ctx context.Context, p *process, cmd sandbox.Command, io *stdioPipes) error {
+	x.mu.Lock()
+	x.last++
+	p.id, p.oomsAt = x.last, x.measure().OOMKills
+	x.running[p.id] = p
+	x.mu.Unlock()
+	req := execRequest{Argv: cmd.Argv, Env: cmd.Env, Dir: cmd.Dir, Stdio: io.have}
+	if cmd.TTY != nil {
+		req.TTY, req.Rows, req.Cols = true, cmd.TTY.Rows, cmd.TTY.Cols
+	}
+	if err := x.one.wire.sendPayload(message{Op: opExec, ID: p.id}, req, io.descriptors()...); err != nil {
+		x.forget(p.id)
+		return errors.Join(err, x.ended())
+	}
+	select {
+	case r := <-p.reply:
+		return p.begin(r)
+	case <-x.one.done:
+		x.forget(p.id)
+		return errors.Join(errors.New("the sandbox ended"), x.ended())
+	case <-ctx.Done():
+		_ = x.one.wire.send(message{Op: opSignal, ID: p.id, Signal: int(unix.SIGKILL)}) // ended is as good
+		return ctx.Err()
+	}
+}
+
+func (x *box) forget(id int) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	delete(x.running, id)
+}
+
+// ended says why a sandbox is no longer there, nil while it is.
+func (x *box) ended() error {
+	select {
+	case <-x.one.done:
+		return x.one.err
+	default:
+		return nil
+	}
+}
+
+// begin takes PID 1's answer.
+func (p *process) begin(r started) error {
+	if r.message.Error != "" {
+		closeAll(r.fds...)
+		if r.message.Errno != 0 {
+			return &execError{r.message.Error, syscall.Errno(r.message.Errno)}
+		}
+		return errors.New(r.message.Error)
+	}
+	for i, fd := range r.fds {
+		if i > 0 {
+			closeAll(fd)
+			continue
+		}
+		if err := unix.SetNonblock(fd, true); err != nil {
+			closeAll(fd)
+			return err
+		}
+		p.master = os.NewFile(uintptr(fd), "terminal")
+	}
+	return nil
+}
+
+// execError is why a program could not be started, as PID 1 told it.
+type execError struct {
+	text  string
+	errno syscall.Errno
+}
+
+// Error implements error.
+func (e *execError) Error() string { return e.text }
+
+// Unwrap gives the cause.
+func (e *execError) Unwrap() error { return e.errno }
+
+// follow kills the program when its context ends, and ends with it.
+func (p *process) follow(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+		_ = p.Signal(syscall.SIGKILL) // ended meanwhile is as good
+		<-p.done
+	case <-p.done:
+	}
+	deadline := time.Now().Add(drainTime)
+	for _, f := range p.outputs {
+		_ = f.SetReadDeadline(deadline) // closed already: nothing to bound
+	}
+}
+
+// ended records the exit; the box calls it once, with its lock held.
+func (p *process) ended(exit sandbox.Exit, ooms int) {
+	p.exit = exit
+	p.exit.OOM = ooms > p.oomsAt
+	close(p.done)
+}
+
+// Wait implements sandbox.Process.
+func (p *process) Wait() (sandbox.Exit, error) {
+	<-p.done
+	p.copies.Wait()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.exit, p.copyErr
+}
+
+// Signal implements sandbox.Process.
+func (p *process) Signal(sig syscall.Signal) error {
+	select {
+	case <-p.done:
+		return os.ErrProcessDone
+	default:
+	}
+	if err := p.box.one.wire.send(message{Op: opSignal, ID: p.id, Signal: int(sig)}); err != nil {
+		return errors.Join(os.ErrProcessDone, err)
+	}
+	return nil
+}
+
+// Resize implements sandbox.Process: the kernel tells the programs in front.
+func (p *process) Resize(tty sandbox.TTY) error {
+	if p.master == nil {
+		return errors.New("resize: the program has no terminal")
+	}
+	raw, err := p.master.SyscallConn()
+	if err != nil {
+		return fmt.Errorf("resize: %w", err)
+	}
+	var ierr error
+	err = raw.Control(func(fd uintptr) {
+		ierr = unix.IoctlSetWinsize(int(fd), unix.TIOCSWINSZ, &unix.Winsize{Row: tty.Rows, Col: tty.Cols})
+	})
+	return errors.Join(err, ierr)
+}
+
+// copyStreams moves the program's data between pipes and what the caller gave.
+func (p *process) copyStreams(cmd sandbox.Command, s *stdioPipes) {
+	if p.master != nil {
+		p.outputs = append(p.outputs, p.master)
+		out := cmd.Stdout
+		if out == nil {
+			out = io.Discard
+		}
+		p.copies.Go(func() { p.copyOut(out, p.master) })
+		if cmd.Stdin != nil {
+			go feed(p.master, cmd.Stdin) // ends with stdin or the terminal; nobody can wait for a reader that blocks
+		}
+		return
+	}
+	if s.stdin != nil {
+		go func() {
+			feed(s.stdin, cmd.Stdin)
+			_ = s.stdin.Close() // the program sees the end, or is gone
+		}()
+	}
+	for _, out := range s.outputs {
+		p.outputs = append(p.outputs, out.from)
+		p.copies.Go(func() { p.copyOut(out.to, out.from) })
+	}
+}
+
+// feed copies input until either side ends: a program that does not read it
+// is no error.
+func feed(to io.Writer, from io.Reader) { _, _ = io.Copy(to, from) }
+
+// copyOut copies output until its end, or a while after the program's.
+func (p *process) copyOut(to io.Writer, from *os.File) {
+	_, err := io.Copy(to, from)
+	_ = from.Close() // only read
+	if err == nil || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, syscall.EIO) {
+		return // EIO is the end of a terminal
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.copyErr = errors.Join(p.copyErr, fmt.Errorf("copy output: %w", err))
+}
+
+// stdioPipes are the standard streams of one program.
+type stdioPipes struct {
+	have    [3]bool
+	theirs  []*os.File // what the program gets, in order
+	borrow  map[*os.File]bool
+	stdin   *os.File // our end
+	outputs []output
+}
+
+// output is an end of ours and where it goes.
+type output struct {
+	from *os.File
+	to   io.Writer
+}
+
+// newStdio makes the pipes of a command that has no terminal.
+func newStdio(cmd sandbox.Command) (*stdioPipes, error) {
+	s := &stdioPipes{borrow: map[*os.File]bool{}}
+	if cmd.TTY != nil {
+		return s, nil
+	}
+	if err := s.addInput(cmd.Stdin); err != nil {
+		return nil, err
+	}
+	if err := s.addOutput(1, cmd.Stdout); err != nil {
+		s.closeTheirs()
+		s.closeOurs()
+		return nil, err
+	}
+	if cmd.Stderr != nil && sameWriter(cmd.Stderr, cmd.Stdout) {
+		s.have[2] = true
+		s.theirs = append(s.theirs, s.theirs[len(s.theirs)-1])
+		return s, nil
+	}
+	if err := s.addOutput(2, cmd.Stderr); err != nil {
+		s.closeTheirs()
+		s.closeOurs()
+		return nil, err
+	}
+	return s, nil
+}
+
+// sameWriter reports whether both streams go to one writer: two copies would
+// write to it at once.
+func sameWriter(a, b io.Writer) bool {
+	return a != nil && b != nil && reflect.TypeOf(a).Comparable() && reflect.TypeOf(b).Comparable() && a == b
+}
+
+func (s *stdioPipes) addInput(in io.Reader) error {
+	if in == nil {
+		return nil
+	}
+	s.have[0] = true
+	if f, ok := in.(*os.File); ok {
+		s.theirs, s.borrow[f] = append(s.theirs, f), true
+		return nil
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	s.theirs, s.stdin = append(s.theirs, r), w
+	return nil
+}
+
+func (s *stdioPipes) addOutput(n int, out io.Writer) error {
+	if out == nil {
+		return nil
+	}
+	s.have[n] = true
+	if f, ok := out.(*os.File); ok {
+		s.theirs, s.borrow[f] = append(s.theirs, f), true
+		return nil
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	s.theirs, s.outputs = append(s.theirs, w), append(s.outputs, output{r, out})
+	return nil
+}
+
+func (s *stdioPipes) descriptors() []int {
+	fds := make([]int, len(s.theirs))
+	for i, f := range s.theirs {
+		fds[i] = int(f.Fd()) // a descriptor fits
+	}
+	return fds
+}
+
+// closeTheirs closes the ends the program has; the caller's own files stay.
+func (s *stdioPipes) closeTheirs() {
+	for _, f := range s.theirs {
+		if !s.borrow[f] {
+			_ = f.Close() // twice for a shared one; nothing was written here
+		}
+	}
+}
+
+func (s *stdioPipes) closeOurs() {
+	if s.stdin != nil {
+		_ = s.stdin.Close() // nothing was written
+	}
+	for _, o := range s.outputs {
+		_ = o.from.Close() // only read
+	}
+}

@@ -47,23 +47,23 @@ func Load(path string) (Config, error) {
 	return cfg, nil
 }
 
-// Problem is one thing wrong with a file.
-type Problem struct {
+// FileError is one thing wrong with a file.
+type FileError struct {
 	File         string
 	Line, Column int
 	Text         string
 }
 
 // Error implements error.
-func (p Problem) Error() string {
+func (p FileError) Error() string {
 	return fmt.Sprintf("%s:%d:%d: %s", p.File, p.Line, p.Column, p.Text)
 }
 
-// Problems are all things wrong with a file, in order.
-type Problems []Problem
+// FileErrors are all things wrong with a file, in order.
+type FileErrors []FileError
 
 // Error implements error, one problem a line.
-func (p Problems) Error() string {
+func (p FileErrors) Error() string {
 	lines := make([]string, len(p))
 	for i := range p {
 		lines[i] = p[i].Error()

@@ -40,7 +40,7 @@ func TestLoad(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Errorf("error %v, difference:\n%s", err, diff)
 	}
-	if err := os.WriteFile(path, []byte("modle = 'x'"), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte("wodel = 'x'"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Load(path); sandbox.ErrorCode(err) != sandbox.CodeUsage || !strings.Contains(sandbox.ErrorHint(err), "memory") {
@@ -50,8 +50,8 @@ func TestLoad(t *testing.T) {
 
 func TestParseReportsEverythingAtOnce(t *testing.T) {
 	tests := []struct{ name, text, want string }{
-		{"unknown keys", "modle = 'x'\n\nkeep = true\n  tiemout = '2h'", `
-f:1:1: unknown key "modle"
+		{"unknown keys", "wodel = 'x'\n\nkeep = true\n  tiemout = '2h'", `
+f:1:1: unknown key "wodel"
 f:4:3: unknown key "tiemout"`},
 		{"wrong types and values", "agent = 3\ntimeout = 'soon'\nkeep = 'yes'\nmemory = true\npids = 0\ncpus = -1\ndisk = '5 parsecs'\nagent-path = 'claude'\n", `
 f:1:1: agent: wants a string, got integer
@@ -85,7 +85,7 @@ f:1:1: model: wants a string, got inlinetable`},
 }
 
 func TestParseSyntaxError(t *testing.T) {
-	_, problems := Parse("f", []byte("modle = 1\nkeep = true\nmodel = = 'x'\n"))
+	_, problems := Parse("f", []byte("wodel = 1\nkeep = true\nmodel = = 'x'\n"))
 	if len(problems) != 2 || problems[0].Line != 1 || problems[1].Line != 3 {
 		t.Errorf("got %v", problems)
 	}
@@ -96,9 +96,27 @@ func TestParseSize(t *testing.T) {
 		in   string
 		want int64
 	}{
-		{"1", 1}, {"512", 512}, {"1k", 1024}, {"512MB", 512 << 20}, {"2GB", 2 << 30}, {"2g", 2 << 30}, {"1.5 GiB", 3 << 29},
-		{"1TB", 1 << 40}, {"10b", 10}, {" 7MiB ", 7 << 20}, {"1_000", 1000},
-		{"", 0}, {"0", 0}, {"-1", 0}, {"GB", 0}, {"1PB", 0}, {"2 GB x", 0}, {"1e3", 0}, {"99999999TB", 0}, {"0.1", 0}, {"NaN", 0},
+		{"1", 1},
+		{"512", 512},
+		{"1k", 1024},
+		{"512MB", 512 << 20},
+		{"2GB", 2 << 30},
+		{"2g", 2 << 30},
+		{"1.5 GiB", 3 << 29},
+		{"1TB", 1 << 40},
+		{"10b", 10},
+		{" 7MiB ", 7 << 20},
+		{"1_000", 1000},
+		{"", 0},
+		{"0", 0},
+		{"-1", 0},
+		{"GB", 0},
+		{"1PB", 0},
+		{"2 GB x", 0},
+		{"1e3", 0},
+		{"99999999TB", 0},
+		{"0.1", 0},
+		{"NaN", 0},
 	}
 	for _, tt := range tests {
 		t.Run(tt.in, func(t *testing.T) {
@@ -115,8 +133,19 @@ func TestParseDuration(t *testing.T) {
 		in   string
 		want time.Duration
 	}{
-		{"90s", 90 * time.Second}, {"1h30m", 90 * time.Minute}, {"2d", 48 * time.Hour}, {"1d12h", 36 * time.Hour}, {"0.5d", 12 * time.Hour},
-		{"", 0}, {"0s", 0}, {"0d", 0}, {"-1h", 0}, {"5", 0}, {"1d-2h", 0}, {"soon", 0}, {"9999999d", 0},
+		{"90s", 90 * time.Second},
+		{"1h30m", 90 * time.Minute},
+		{"2d", 48 * time.Hour},
+		{"1d12h", 36 * time.Hour},
+		{"0.5d", 12 * time.Hour},
+		{"", 0},
+		{"0s", 0},
+		{"0d", 0},
+		{"-1h", 0},
+		{"5", 0},
+		{"1d-2h", 0},
+		{"soon", 0},
+		{"9999999d", 0},
 	}
 	for _, tt := range tests {
 		t.Run(tt.in, func(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -51,7 +52,7 @@ func keys() []string {
 // Parse reads the text of a file over the defaults; name stands in problems.
 // The parser underneath is used rather than a decoder because it knows where
 // every value stands, so that nothing stops at the first problem.
-func Parse(name string, data []byte) (Config, Problems) {
+func Parse(name string, data []byte) (Config, FileErrors) {
 	p := parse{file: name, cfg: Default(), seen: map[string]int{}, known: map[string]setting{}}
 	for _, s := range settings() {
 		p.known[s.key] = s
@@ -73,7 +74,7 @@ type parse struct {
 	known    map[string]setting
 	seen     map[string]int // key to line
 	table    string         // the [table] we are in, with its dot
-	problems Problems
+	problems FileErrors
 }
 
 func (p *parse) expression(node *unstable.Node) {
@@ -120,7 +121,7 @@ func (p *parse) key(parts unstable.Iterator) (string, unstable.Position) {
 }
 
 func (p *parse) problem(at unstable.Position, format string, args ...any) {
-	p.problems = append(p.problems, Problem{File: p.file, Line: at.Line, Column: at.Column, Text: fmt.Sprintf(format, args...)})
+	p.problems = append(p.problems, FileError{File: p.file, Line: at.Line, Column: at.Column, Text: fmt.Sprintf(format, args...)})
 }
 
 // syntax reports what is no TOML; the parser cannot go on behind it.
@@ -159,13 +160,11 @@ func (v value) oneOf(to *string, words ...string) error {
 	if err := v.str(&s); err != nil {
 		return err
 	}
-	for _, w := range words {
-		if s == w {
-			*to = s
-			return nil
-		}
+	if !slices.Contains(words, s) {
+		return fmt.Errorf("wants one of %q, got %q", words, s)
 	}
-	return fmt.Errorf("wants one of %q, got %q", words, s)
+	*to = s
+	return nil
 }
 
 func (v value) path(to *string) error {

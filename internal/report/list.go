@@ -14,9 +14,15 @@ func List(s *term.Screen, runs []sandbox.Run, now time.Time) error {
 		return line(s, "no agents yet: agent-process start NAME GOAL")
 	}
 	t := term.Table{Columns: []term.Column{
-		{Title: "NAME"}, {Title: "STATE"}, {Title: "AGE", Right: true}, {Title: "BRANCH"},
-		{Title: "COMMITS", Right: true}, {Title: "FILES", Right: true}, {Title: "LINES", Right: true},
-		{Title: "COST", Right: true}, {Title: "GOAL", Shrink: true},
+		{Title: "NAME"},
+		{Title: "STATE"},
+		{Title: "AGE", Right: true},
+		{Title: "BRANCH"},
+		{Title: "COMMITS", Right: true},
+		{Title: "FILES", Right: true},
+		{Title: "LINES", Right: true},
+		{Title: "COST", Right: true},
+		{Title: "GOAL", Shrink: true},
 	}}
 	for _, r := range runs {
 		t.Add(row(r, now)...)

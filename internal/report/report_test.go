@@ -405,10 +405,15 @@ func FuzzLive(f *testing.F) {
 		live := NewLive(&term.Screen{W: &out, TTY: true, Width: 40}, LiveOptions{})
 		rec := audit.NewRecorder("r1", start, live)
 		for _, p := range []audit.Payload{
-			audit.Say{Text: text}, audit.ToolCall{ID: name, Name: name, Input: raw}, audit.ToolResult{ID: name, IsError: bad, Text: text},
-			audit.Output{Stream: name, Text: text}, audit.Notice{Level: audit.Warn, Text: text}, audit.Phase{Name: name, Detail: text},
+			audit.Say{Text: text},
+			audit.ToolCall{ID: name, Name: name, Input: raw},
+			audit.ToolResult{ID: name, IsError: bad, Text: text},
+			audit.Output{Stream: name, Text: text},
+			audit.Notice{Level: audit.Warn, Text: text},
+			audit.Phase{Name: name, Detail: text},
 			audit.Request{Host: text, Path: name, Verdict: audit.Deny, Rule: text, Reason: name, Fix: text, ID: name},
-			audit.Request{Host: text, Verdict: audit.Allow, Error: text}, audit.Commit{ID: text, Subject: text},
+			audit.Request{Host: text, Verdict: audit.Allow, Error: text},
+			audit.Commit{ID: text, Subject: text},
 			audit.Outcome{Outcome: sandbox.Outcome(name), Reason: text, Flagged: []string{text}, Run: sandbox.Run{Name: name, Branch: text, Base: text}},
 		} {
 			rec.Record(p)

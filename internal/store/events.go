@@ -18,19 +18,20 @@ const followBatch = 500
 
 // AppendEvents adds events, all or none.
 func (s *Store) AppendEvents(ctx context.Context, events ...audit.Event) error {
-	err := s.transact(ctx, func(tx *sql.Tx) error {
+	err := s.transact(ctx, func(tx *sql.Tx) (err error) {
 		insert, err := tx.PrepareContext(ctx,
 			"INSERT INTO events (run, seq, time, kind, data, prev, hash) VALUES (?, ?, ?, ?, ?, ?, ?)")
 		if err != nil {
 			return err
 		}
+		defer func() { err = errors.Join(err, insert.Close()) }()
 		for _, e := range events {
 			_, err := insert.ExecContext(ctx, e.Run, e.Seq, e.Time.Format(time.RFC3339Nano), e.Kind, string(e.Data), e.Prev, e.Hash)
 			if err != nil {
-				return errors.Join(fmt.Errorf("event %d of run %q: %w", e.Seq, e.Run, err), insert.Close())
+				return fmt.Errorf("event %d of run %q: %w", e.Seq, e.Run, err)
 			}
 		}
-		return insert.Close()
+		return nil
 	})
 	if err != nil {
 		return s.explain("append to", err)
@@ -118,6 +119,7 @@ func (s *Store) Requests(ctx context.Context, f RequestFilter) ([]Request, error
 	c.equal("r.host", f.Host)
 	c.equal("r.verdict", f.Verdict)
 	where, args := c.clause()
+	//nolint:gosec // G202: the clause is made of constants, values travel apart
 	rows, err := s.db.QueryContext(ctx, `
 		SELECT e.run, e.seq, e.time, e.kind, e.data, e.prev, e.hash
 		FROM requests r JOIN events e ON e.run = r.run AND e.seq = r.seq`+where+` ORDER BY e.time, e.seq LIMIT ?`,
@@ -150,6 +152,7 @@ func (s *Store) Verdicts(ctx context.Context, f VerdictFilter) ([]Verdict, error
 	c.equal("v.tool_use_id", f.ToolUseID)
 	c.equal("v.decision", f.Decision)
 	where, args := c.clause()
+	//nolint:gosec // G202: the clause is made of constants, values travel apart
 	rows, err := s.db.QueryContext(ctx, `
 		SELECT e.run, e.seq, e.time, e.kind, e.data, e.prev, e.hash
 		FROM verdicts v JOIN events e ON e.run = v.run AND e.seq = v.seq`+where+` ORDER BY e.time, e.seq LIMIT ?`,

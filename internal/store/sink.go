@@ -19,8 +19,8 @@ const batchBytes = 1 << 20
 // own, many events in one transaction. Its owner must Close it.
 type Sink struct {
 	store *Store
-	wake  chan struct{}   // something waits
-	hurry chan struct{}   // somebody waits for it
+	wake  chan struct{} // something waits
+	hurry chan struct{} // somebody waits for it
 	stop  chan struct{}
 	ended chan struct{}
 	fails chan struct{}

@@ -33,7 +33,10 @@ func open(t *testing.T, path string) *Store {
 	return s
 }
 
-func database(t *testing.T) string { return filepath.Join(t.TempDir(), "state", "state.db") }
+func database(t *testing.T) string {
+	t.Helper()
+	return filepath.Join(t.TempDir(), "state", "state.db")
+}
 
 func run(id, name string, created int64) sandbox.Run {
 	return sandbox.Run{
@@ -227,6 +230,7 @@ func TestOpenRefuses(t *testing.T) {
 		hint    string
 	}{
 		{"a newer database", func(t *testing.T, path string) {
+			t.Helper()
 			s, err := Open(t.Context(), path)
 			if err != nil {
 				t.Fatal(err)
@@ -237,16 +241,19 @@ func TestOpenRefuses(t *testing.T) {
 			}
 		}, sandbox.CodeUsage, "newer agent-process"},
 		{"what is no database", func(t *testing.T, path string) {
+			t.Helper()
 			if err := os.WriteFile(path, []byte(strings.Repeat("no database ", 200)), 0o600); err != nil {
 				t.Fatal(err)
 			}
 		}, sandbox.CodeInternal, "damaged"},
 		{"a directory", func(t *testing.T, path string) {
+			t.Helper()
 			if err := os.Mkdir(path, 0o700); err != nil {
 				t.Fatal(err)
 			}
 		}, sandbox.CodeInternal, "XDG_STATE_HOME"},
 		{"a symbolic link", func(t *testing.T, path string) {
+			t.Helper()
 			if err := os.Symlink("elsewhere", path); err != nil {
 				t.Fatal(err)
 			}

@@ -52,6 +52,12 @@ func NewRecorder(run string, now func() time.Time, sinks ...Sink) *Recorder {
 	return &Recorder{run: run, now: now, sinks: sinks}
 }
 
+// Resume goes on with the record of a run after its last event; the zero event
+// is that of an empty record.
+func Resume(last Event, run string, now func() time.Time, sinks ...Sink) *Recorder {
+	return &Recorder{run: run, now: now, sinks: sinks, seq: last.Seq, prev: last.Hash}
+}
+
 // Record appends an event. The first error of any sink sticks; see Err.
 func (r *Recorder) Record(p Payload) {
 	r.mu.Lock()

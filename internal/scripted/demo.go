@@ -69,3 +69,6 @@ func Demo() Script {
 		},
 	}}}
 }
+
+// Documented is main.go of the example project as the script leaves it.
+func Documented() string { return demoFile("after/main.go") }

@@ -19,7 +19,7 @@ type StartOptions struct {
 	Model     string
 	Base      string // a ref; empty means HEAD
 
-	Allow   []string          // egress rules of this run
+	Allow   []string // egress rules of this run
 	Resolve map[string]proxy.Target
 	Env     []string // K=V, or K for the person's own value
 	Checks  []string // shell commands that must succeed after the work
@@ -29,6 +29,8 @@ type StartOptions struct {
 	Keep    bool          // keep the worktree
 	// NoInput says that nobody can be asked anything.
 	NoInput bool
+	// Progress is told what takes long before there is a record; it may be nil.
+	Progress func(string)
 	// Control ends the run early; nil means only the context can.
 	Control *Control
 }

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"agentprocess/internal/sandbox"
+	"agentprocess/internal/workspace"
 )
 
 // runDir is the directory of one run: everything of it on the host but the
@@ -118,3 +119,24 @@ func alive(runs, id string) bool {
 func (d *runDir) close() {
 	_ = d.lock.Close() // closing releases the lock, and nothing was written through it
 }
+
+// remove removes the directory and everything the agent left in it, then lets
+// go of the lock.
+func (d *runDir) remove() error {
+	err := workspace.RemoveTree(d.path)
+	d.close()
+	return err
+}
+
+// makeOwned makes a directory that belongs to the agent.
+func makeOwned(path string, who sandbox.Identity) error {
+	if err := os.Mkdir(path, 0o700); err != nil {
+		return err
+	}
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	return os.Lchown(path, who.UID, who.GID)
+}
+
+func pid() int { return os.Getpid() }

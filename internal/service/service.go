@@ -8,10 +8,8 @@ import (
 	"strings"
 	"time"
 
-	"agentprocess/internal/audit"
 	"agentprocess/internal/config"
 	"agentprocess/internal/sandbox"
-	"agentprocess/internal/secret"
 	"agentprocess/internal/store"
 	"agentprocess/internal/workspace"
 )
@@ -22,7 +20,6 @@ type Deps struct {
 	// Identity says who agents run as.
 	Identity func() (sandbox.Identity, error)
 	Store    *store.Store
-	Secrets  *secret.Store
 	Paths    config.Paths
 	Config   config.Config
 	Environ  []string // the person's environment
@@ -52,16 +49,12 @@ func (s *Service) open(ctx context.Context, dir string) (*workspace.Repository, 
 
 func (s *Service) workspaceConfig() workspace.Config {
 	return workspace.Config{
-		StateDir:   s.Paths.State,
-		CacheDir:   s.Paths.Cache,
-		Environ:    s.Environ,
-		Now:        s.Now,
-		SpliceArgv: []string{s.Self, SpliceVerb},
+		StateDir: s.Paths.State,
+		CacheDir: s.Paths.Cache,
+		Environ:  s.Environ,
+		Now:      s.Now,
 	}
 }
-
-// SpliceVerb is the hidden command that git runs in place of upload-pack.
-const SpliceVerb = "__splice"
 
 // lookup finds a variable of the person's environment.
 func (s *Service) lookup(name string) (string, bool) {
@@ -72,9 +65,3 @@ func (s *Service) lookup(name string) (string, bool) {
 	}
 	return "", false
 }
-
-// discard is a view for runs that nobody watches.
-type discard struct{}
-
-// Write implements audit.Sink.
-func (discard) Write(audit.Event) error { return nil }

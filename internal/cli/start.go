@@ -1,0 +1,247 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"agentprocess/internal/audit"
+	"agentprocess/internal/config"
+	"agentprocess/internal/proxy"
+	"agentprocess/internal/report"
+	"agentprocess/internal/sandbox"
+	"agentprocess/internal/service"
+)
+
+// startOptions are what `start` was given.
+type startOptions struct {
+	service.StartOptions
+	resolve      []string
+	memory, disk string
+	json         bool
+}
+
+func newCmdStart(d *deps, runF func(context.Context, *startOptions) error) *cobra.Command {
+	o := &startOptions{}
+	cmd := &cobra.Command{
+		Use:   "start NAME GOAL [flags] | start NAME [GOAL] --agent exec -- CMD [ARGS...]",
+		Short: "Let an agent work on a goal, on its own branch, in a sandbox",
+		Long: `start makes the branch agent--NAME and a private workspace, starts a sandbox
+whose network reaches only listed names, proves that nothing else gets out, and
+runs the agent in it. The agent's commits come back to the branch.
+
+Names may be listed in .agent-process/allowlist of the base commit, in your own
+allowlist, or with --allow: example.com is that name, *.example.com any name
+below it, :PORT another port than 443. An empty list means none.
+
+Ctrl-C asks the agent to stop and keeps its work; a second one stops it at once
+and keeps its work too.` + exitStatus(
+			"\n  3   no-changes: the agent changed nothing",
+			"\n  4   checks-failed: its work is on the branch, a --check failed",
+			"\n  5   failed: the agent failed; what it did is on the branch",
+			"\n  6   stopped: by a person",
+			"\n  7   timed-out: --timeout was reached",
+			"\n  8   policy-broken: a tool ran that no hook had judged",
+			"\n  9   out-of-memory: it used more than --memory",
+			"\n  10  this machine cannot run the sandbox; see `agent-process doctor`",
+			"\n  11  no credential, or a dead one; see `agent-process auth`",
+			"\n  12  the name is in use",
+			exitRepository,
+			"\n  15  a line of an allowlist is wrong",
+			"\n  16  the sandbox could not be proved closed",
+			"\n  18  the agent's program is not there"),
+		Example: `  agent-process start docs "Add documentation to the main.go file"
+  agent-process start deps "Update the dependencies" --allow registry.example.com
+  agent-process start fmt --agent exec -- gofmt -w .`,
+		Args: o.args,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if runF != nil {
+				return runF(cmd.Context(), o)
+			}
+			return runStart(cmd.Context(), d, cmd, o)
+		},
+	}
+	o.flags(cmd)
+	return cmd
+}
+
+// flags declares the flags of start.
+func (o *startOptions) flags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&o.Agent, "agent", "", `what runs: "claude", or "exec" for any command (default "claude")`)
+	f.StringVar(&o.AgentPath, "agent-path", "", "the agent's program, instead of finding or installing it")
+	f.StringVar(&o.Model, "model", "", "the model the agent asks for")
+	f.StringVar(&o.Base, "base", "", "the commit to start from (default HEAD)")
+	f.StringArrayVar(&o.Allow, "allow", nil, "let the agent reach `RULE`, such as example.com or *.example.com:8443 (repeatable)")
+	f.StringArrayVar(&o.resolve, "resolve", nil, "dial `HOST=ADDR[:PORT]` for a name, also in a private network (repeatable)")
+	f.StringArrayVar(&o.Env, "env", nil, "set `K=V` inside, or K to your own value (repeatable)")
+	f.StringArrayVar(&o.Checks, "check", nil, "run `COMMAND` inside after the work; it must succeed (repeatable)")
+	f.DurationVar(&o.Timeout, "timeout", 0, "stop the agent after this long, such as 90m (default none)")
+	f.StringVar(&o.memory, "memory", "", "the most memory, such as 8GB")
+	f.Int64Var(&o.Limits.PIDs, "pids", 0, "the most processes")
+	f.Float64Var(&o.Limits.CPUs, "cpus", 0, "the most processors, such as 1.5")
+	f.StringVar(&o.disk, "disk", "", "the most it may write, such as 20GB")
+	f.BoolVar(&o.Keep, "keep", false, "keep ../worktrees/NAME at the end")
+	f.BoolVar(&o.json, "json", false, "print events as JSON lines")
+	f.BoolVar(&o.NoInput, "no-input", false, "never ask anything")
+}
+
+// args reads NAME, GOAL and what stands after --.
+func (o *startOptions) args(cmd *cobra.Command, args []string) error {
+	words := args
+	if dash := cmd.ArgsLenAtDash(); dash >= 0 {
+		words, o.Argv = args[:dash], args[dash:]
+	}
+	if len(words) < 1 || len(words) > 2 {
+		return usage(cmd, "%d arguments before --, want NAME GOAL", len(words))
+	}
+	o.Name = words[0]
+	if len(words) == 2 {
+		o.Goal = words[1]
+	}
+	return nil
+}
+
+// complete checks the flags against each other and fills in the configuration.
+func (o *startOptions) complete(cmd *cobra.Command, cfg config.Config) error {
+	o.fill(cmd, cfg)
+	switch {
+	case o.Agent != config.AgentClaude && o.Agent != config.AgentExec:
+		return usage(cmd, "--agent %q: there are %q and %q", o.Agent, config.AgentClaude, config.AgentExec)
+	case o.Agent == config.AgentExec && len(o.Argv) == 0:
+		return usage(cmd, "--agent exec needs a command after --")
+	case o.Agent != config.AgentExec && len(o.Argv) > 0:
+		return usage(cmd, "a command after -- needs --agent exec")
+	case o.Agent != config.AgentExec && o.Goal == "":
+		return usage(cmd, "the goal is missing")
+	case o.Timeout < 0 || o.Limits.PIDs < 0 || o.Limits.CPUs < 0:
+		return usage(cmd, "a limit is negative")
+	}
+	var err error
+	if o.memory != "" {
+		if o.Limits.MemoryBytes, err = config.ParseSize(o.memory); err != nil {
+			return usage(cmd, "--memory: %w", err)
+		}
+	}
+	if o.disk != "" {
+		if o.Limits.DiskBytes, err = config.ParseSize(o.disk); err != nil {
+			return usage(cmd, "--disk: %w", err)
+		}
+	}
+	o.Resolve = map[string]proxy.Target{}
+	for _, text := range o.resolve {
+		host, target, err := proxy.ParseResolve(text)
+		if err != nil {
+			return usage(cmd, "--resolve: %w", err)
+		}
+		o.Resolve[host] = target
+	}
+	return nil
+}
+
+// fill takes from the configuration what no flag said.
+func (o *startOptions) fill(cmd *cobra.Command, cfg config.Config) {
+	unset := func(name string) bool { return !cmd.Flags().Changed(name) }
+	if unset("agent") {
+		o.Agent = cfg.Agent
+	}
+	if unset("agent-path") {
+		o.AgentPath = cfg.AgentPath
+	}
+	if unset("model") {
+		o.Model = cfg.Model
+	}
+	if unset("timeout") {
+		o.Timeout = cfg.Timeout
+	}
+	if unset("keep") {
+		o.Keep = cfg.Keep
+	}
+	limits := cfg.Limits
+	if !unset("pids") {
+		limits.PIDs = o.Limits.PIDs
+	}
+	if !unset("cpus") {
+		limits.CPUs = o.Limits.CPUs
+	}
+	o.Limits = limits
+}
+
+func runStart(ctx context.Context, d *deps, cmd *cobra.Command, o *startOptions) error {
+	svc, err := d.service(ctx)
+	if err != nil {
+		return err
+	}
+	if err := o.complete(cmd, svc.Config); err != nil {
+		return err
+	}
+	o.Dir, o.Progress = ".", d.progress
+	o.NoInput = o.NoInput || !d.streams.InTTY
+	o.Control = service.NewControl()
+	defer stopOnSignals(o.Control)()
+	view, done := d.view(ctx, o.json)
+	run, err := svc.Start(ctx, o.StartOptions, view)
+	if err := errors.Join(err, done()); err != nil {
+		return err
+	}
+	return outcomeError(run)
+}
+
+// outcomeError is the exit status of a run that is not done.
+func outcomeError(run sandbox.Run) error {
+	if status := run.Outcome.ExitStatus(); status != 0 {
+		return exitError{status}
+	}
+	return nil
+}
+
+// stopOnSignals turns Ctrl-C and its like into requests to stop. The third one
+// is not ours any more: it ends the process, and what it leaves is recovered
+// by cleanup.
+func stopOnSignals(control *service.Control) (done func()) {
+	signals := make(chan os.Signal, 3)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	quit := make(chan struct{})
+	go func() {
+		for n := 1; ; n++ {
+			select {
+			case <-signals:
+				control.Stop()
+			case <-quit:
+				return
+			}
+			if n == 2 {
+				signal.Reset(os.Interrupt, syscall.SIGTERM)
+			}
+		}
+	}()
+	return func() {
+		signal.Stop(signals)
+		close(quit)
+	}
+}
+
+// view is what a run is shown by, and what ends it.
+func (d *deps) view(ctx context.Context, json bool) (audit.Sink, func() error) {
+	if json {
+		lines := report.NewJSONLines(d.streams.Out)
+		return lines, lines.Close
+	}
+	live := report.NewLive(d.streams.Out, report.LiveOptions{Status: d.streams.Out.TTY, Now: time.Now})
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		live.Animate(ctx)
+	}()
+	return live, func() error {
+		cancel()
+		<-ended
+		return live.Close()
+	}
+}

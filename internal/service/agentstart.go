@@ -1,0 +1,101 @@
+package service
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"agentprocess/internal/agent"
+	"agentprocess/internal/audit"
+	"agentprocess/internal/sandbox"
+)
+
+// coAuthor is the trailer that forges understand, for agents that have one.
+func coAuthor(kind string) string {
+	if kind == agent.KindClaude {
+		return "Claude <noreply@anthropic.com>"
+	}
+	return ""
+}
+
+// runAgent runs the agent to its end, however that comes.
+func (x *session) runAgent(ctx context.Context) ending {
+	if err := x.setState(ctx, sandbox.StateRunning); err != nil {
+		return ending{err: err}
+	}
+	s, plan := x.svc, x.chk.plan
+	x.env = merge(s.baseEnv(agentHome, x.box.Facts().ToolPath, x.chk.identity), networkEnv(len(x.net.proxy.CAPEM()) > 0), x.chk.env, plan.Env)
+	out := agent.NewCollector(x.chk.adapter.Transcript(), x.collect)
+	ctx, kill := context.WithCancel(ctx)
+	defer kill()
+	cmd := sandbox.Command{Argv: plan.Argv, Env: x.env, Dir: x.ws.Dir(), Stdout: out.Stdout(), Stderr: out.Stderr()}
+	if plan.Stdin != nil {
+		cmd.Stdin = bytes.NewReader(plan.Stdin)
+	}
+	x.rec.Record(audit.Phase{Name: "started", Detail: describeAgent(plan.Info), Duration: s.Now().Sub(x.start)})
+	proc, err := x.box.Exec(ctx, cmd)
+	if err != nil {
+		return ending{err: fmt.Errorf("start the agent %q: %w", plan.Argv, err)}
+	}
+	broken, forget := x.watchProtections()
+	defer forget()
+	v := &supervisor{proc: proc, kill: kill, timeout: after(x.opts.Timeout), asked: x.opts.Control.asked(), broken: broken}
+	end := v.watch()
+	result, err := out.Close()
+	if err != nil && end.outcome == "" {
+		end.outcome, end.reason = sandbox.OutcomePolicyBroken, err.Error()
+	}
+	x.claims = claims(result)
+	return end
+}
+
+// collect takes what the agent's transcript says, and ends the run when a tool
+// call in it was not judged.
+func (x *session) collect(p audit.Payload) error {
+	x.rec.Record(agent.Bounded(p))
+	err := x.net.receipts.Observe(p)
+	if err != nil {
+		x.net.breakRun(err)
+	}
+	return err
+}
+
+// watchProtections gives what must end a run at once: a policy that was
+// bypassed, a gateway or a record that broke.
+func (x *session) watchProtections() (broken <-chan error, forget func()) {
+	done := make(chan struct{})
+	go func() {
+		select {
+		case <-x.net.gateway.Failed():
+			x.net.breakRun(errors.New("the gateway broke"))
+		case <-x.sink.Failed():
+			x.net.breakRun(errors.New("the record cannot be written"))
+		case <-done:
+		}
+	}()
+	return x.net.broken, func() { close(done) }
+}
+
+// claims is why the agent says that it failed; empty when it does not.
+func claims(r agent.Result) string {
+	switch {
+	case r.NeedsAuth:
+		return "the API refused the credential: `agent-process auth status` says more, `agent-process auth` renews it"
+	case r.Failed:
+		return "the agent says that it failed: " + r.Text
+	default:
+		return ""
+	}
+}
+
+func describeAgent(i sandbox.AgentInfo) string {
+	text := i.Kind
+	if i.Version != "" {
+		text += " " + i.Version
+	}
+	if i.Model != "" {
+		text += ", model " + i.Model
+	}
+	return text
+}

@@ -1,0 +1,121 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"agentprocess/internal/agent"
+	"agentprocess/internal/policy"
+	"agentprocess/internal/proxy"
+	"agentprocess/internal/sandbox"
+	"agentprocess/internal/workspace"
+)
+
+// checked is everything a start decides before it creates anything.
+type checked struct {
+	repo     *workspace.Repository
+	base     workspace.Base
+	identity sandbox.Identity
+	overlay  bool
+	rules    []policy.Rule
+	adapter  agent.Adapter
+	plan     agent.Plan
+	// credentials are swapped in by the gateway; the agent has stand-ins.
+	credentials []proxy.Credential
+	env         []string // the person's --env, resolved
+	notices     []string
+}
+
+// allowlistFile is the project's list of names, read from the base commit.
+const allowlistFile = ".agent-process/allowlist"
+
+// check refuses what cannot work, in the order in which a person would want to
+// hear of it, and creates nothing.
+func (s *Service) check(ctx context.Context, o StartOptions) (*checked, error) {
+	if err := sandbox.ValidateName(o.Name); err != nil {
+		return nil, err
+	}
+	c := &checked{}
+	var err error
+	if c.repo, err = s.open(ctx, o.Dir); err != nil {
+		return nil, err
+	}
+	if c.base, err = c.repo.Resolve(ctx, o.Base); err != nil {
+		return nil, err
+	}
+	if c.identity, err = s.Identity(); err != nil {
+		return nil, err
+	}
+	if c.overlay, err = s.usable(ctx); err != nil {
+		return nil, err
+	}
+	if c.env, err = s.resolveEnv(o.Env); err != nil {
+		return nil, err
+	}
+	if err := s.planAgent(ctx, o, c); err != nil {
+		return nil, err
+	}
+	if c.rules, err = s.rules(ctx, o, c); err != nil {
+		return nil, err
+	}
+	return c, s.warnings(ctx, c)
+}
+
+// detail is the line about the base in the header of a run.
+func (c *checked) detail() string {
+	id := c.base.Commit
+	if len(id) > 12 {
+		id = id[:12]
+	}
+	return fmt.Sprintf("base %s %s, %s", id, c.base.Date.Format("2006-01-02"), c.base.Subject)
+}
+
+// warnings says loudly what the agent will not see.
+func (s *Service) warnings(ctx context.Context, c *checked) error {
+	dirty, err := c.repo.Dirty(ctx)
+	if err != nil {
+		return err
+	}
+	if dirty.Any() {
+		c.notices = append(c.notices, fmt.Sprintf(
+			"the tree has changes that are in no commit (%d staged, %d unstaged, %d untracked): the agent starts from the commit and will not see them",
+			dirty.Staged, dirty.Unstaged, dirty.Untracked))
+	}
+	if c.base.Behind > 0 {
+		c.notices = append(c.notices, fmt.Sprintf(
+			"the base is %d commits behind %s as last fetched: start from it with --base %s", c.base.Behind, c.base.Upstream, c.base.Upstream))
+	}
+	return nil
+}
+
+// rules gathers who may be talked to: what the agent needs itself, the
+// person's list, the project's list as it is in the base commit, and --allow.
+func (s *Service) rules(ctx context.Context, o StartOptions, c *checked) ([]policy.Rule, error) {
+	sources := []struct{ name, text string }{{"built-in: " + c.plan.Info.Kind, strings.Join(c.plan.Rules, "\n")}}
+	user, err := os.ReadFile(s.Paths.AllowlistFile())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, sandbox.Fail(sandbox.CodePolicy, fmt.Errorf("read allowlist: %w", err), "make it readable, or remove it")
+	}
+	sources = append(sources, struct{ name, text string }{s.Paths.AllowlistFile(), string(user)})
+	project, _, err := c.repo.File(ctx, c.base, allowlistFile)
+	if err != nil {
+		return nil, err
+	}
+	sources = append(sources, struct{ name, text string }{allowlistFile + " (base commit)", string(project)},
+		struct{ name, text string }{"--allow", strings.Join(o.Allow, "\n")})
+	var all []policy.Rule
+	var errs []error
+	for _, src := range sources {
+		rules, err := policy.ParseRules(src.name, src.text)
+		all, errs = append(all, rules...), append(errs, err)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, sandbox.Fail(sandbox.CodePolicy, err,
+			"a line is a name such as example.com, *.example.com or example.com:8443; nothing was started")
+	}
+	return all, nil
+}

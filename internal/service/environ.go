@@ -1,0 +1,104 @@
+package service
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"agentprocess/internal/sandbox"
+)
+
+// resolveEnv turns --env into K=V: a bare K takes the person's own value.
+func (s *Service) resolveEnv(asked []string) ([]string, error) {
+	env := make([]string, 0, len(asked))
+	for _, kv := range asked {
+		name, _, has := strings.Cut(kv, "=")
+		if !validVariable(name) {
+			return nil, sandbox.Fail(sandbox.CodeUsage, fmt.Errorf("--env %q: %q is no name of a variable", kv, name),
+				"write --env NAME=VALUE, or --env NAME for your own value")
+		}
+		if !has {
+			value, ok := s.lookup(name)
+			if !ok {
+				return nil, sandbox.Fail(sandbox.CodeUsage, fmt.Errorf("--env %s: it is not set here", name),
+					"set it, or write --env "+name+"=VALUE")
+			}
+			kv = name + "=" + value
+		}
+		env = append(env, kv)
+	}
+	return env, nil
+}
+
+// validVariable reports whether name is one that POSIX shells can hold.
+func validVariable(name string) bool {
+	for i, r := range name {
+		letter := r == '_' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
+		if !letter && (i == 0 || r < '0' || r > '9') {
+			return false
+		}
+	}
+	return name != ""
+}
+
+// Where the gateway's own certificates stand inside.
+const (
+	caPath     = sandbox.RunDir + "/ca.pem"        // ours alone
+	bundlePath = sandbox.RunDir + "/ca-bundle.pem" // ours and the system's
+)
+
+// passed are the person's variables that go inside unasked: how text is
+// written, nothing that could hold a secret.
+func passed() []string { return []string{"LANG", "LC_ALL", "LC_CTYPE", "TZ", "TERM", "COLORTERM"} }
+
+// baseEnv is the environment of everything that runs inside.
+func (s *Service) baseEnv(home, toolPath string, user sandbox.Identity) []string {
+	name := user.Name
+	if name == "" {
+		name = "agent"
+	}
+	env := []string{
+		"PATH=" + toolPath, "HOME=" + home, "USER=" + name, "LOGNAME=" + name, "SHELL=/bin/sh", "TMPDIR=/tmp",
+	}
+	for _, v := range passed() {
+		if value, ok := s.lookup(v); ok {
+			env = append(env, v+"="+value)
+		}
+	}
+	return env
+}
+
+// networkEnv points at the gateway those tools that ask for a proxy; the
+// others are redirected to it anyway.
+func networkEnv(opened bool) []string {
+	const proxyURL, direct = "http://127.0.0.1:3128", "localhost,127.0.0.1,::1"
+	var env []string
+	for _, v := range []string{"HTTP_PROXY", "HTTPS_PROXY"} {
+		env = append(env, v+"="+proxyURL, strings.ToLower(v)+"="+proxyURL)
+	}
+	env = append(env, "NO_PROXY="+direct, "no_proxy="+direct, "NODE_USE_ENV_PROXY=1")
+	if !opened {
+		return env
+	}
+	env = append(env, "NODE_EXTRA_CA_CERTS="+caPath)
+	for _, v := range []string{"SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "GIT_SSL_CAINFO"} {
+		env = append(env, v+"="+bundlePath)
+	}
+	return env
+}
+
+// merge puts layers of environment on top of each other, the last one winning.
+func merge(layers ...[]string) []string {
+	var out []string
+	at := map[string]int{}
+	for _, kv := range slices.Concat(layers...) {
+		name, _, _ := strings.Cut(kv, "=")
+		if i, ok := at[name]; ok {
+			out[i] = kv
+			continue
+		}
+		at[name] = len(out)
+		out = append(out, kv)
+	}
+	return out
+}

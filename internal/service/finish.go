@@ -1,0 +1,130 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"agentprocess/internal/audit"
+	"agentprocess/internal/sandbox"
+	"agentprocess/internal/workspace"
+)
+
+// saveTime bounds one commit and import.
+const saveTime = 10 * time.Minute
+
+// checkpoint saves at the end of a turn. A failure is told and nothing else:
+// the end of the run saves again, with more means.
+func (x *session) checkpoint(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTime)
+	defer cancel()
+	res, err := x.keeper.save(ctx, x.box)
+	if err != nil {
+		x.warn("the work of this turn is not committed yet: %v", err)
+		return
+	}
+	x.imported(ctx, res)
+}
+
+// imported records what an import brought, and shows it in the worktree.
+func (x *session) imported(ctx context.Context, res workspace.ImportResult) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if !res.Changed || res.Tip == x.run.Tip {
+		return
+	}
+	x.run.Tip, x.run.Stat = res.Tip, res.Stat
+	x.rec.Record(audit.Commit{ID: res.Tip, Subject: x.keeper.message.Subject, Stat: res.Stat})
+	if err := errors.Join(x.dir.save(x.run), x.svc.Store.PutRun(ctx, x.run)); err != nil {
+		x.warn("%v", err)
+	}
+	x.tree.update(ctx)
+}
+
+// finish brings the work home, computes the outcome and tears down.
+func (x *session) finish(ctx context.Context, end ending) (sandbox.Run, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTime+tearDownTime)
+	defer cancel()
+	f := facts{end: end, claims: x.claims, unwritten: x.rec.Err()}
+	errs := []error{x.setState(ctx, sandbox.StateFinishing)}
+	begin := x.svc.Now()
+	f.unsaved = x.saveAll(ctx)
+	x.rec.Record(audit.Phase{Name: "saved", Duration: x.svc.Now().Sub(begin)})
+	f.commits = x.run.Stat.Commits
+	if end.outcome == "" && end.err == nil && f.unsaved == nil {
+		f.checks = x.runChecks(ctx)
+	}
+	f.usage = x.box.Usage()
+	errs = append(errs, x.closeInside())
+	x.run.Outcome, x.run.Reason = f.outcome()
+	errs = append(errs, x.tearDown(ctx, f.unsaved))
+	return x.run, errors.Join(errs...)
+}
+
+// saveAll saves in the agent's sandbox, and without it if that does not do.
+func (x *session) saveAll(ctx context.Context) error {
+	res, err := x.keeper.save(ctx, x.box)
+	if err != nil {
+		if err := x.box.Close(); err != nil {
+			return err
+		}
+		if res, err = x.keeper.rescue(ctx); err != nil {
+			return err
+		}
+	}
+	x.imported(ctx, res)
+	x.flagged = res.Flagged
+	return nil
+}
+
+// runChecks runs the person's checks inside and names those that failed.
+func (x *session) runChecks(ctx context.Context) []string {
+	var failed []string
+	for _, check := range x.opts.Checks {
+		begin := x.svc.Now()
+		out := &lines{stream: "check", rec: x.rec}
+		exit, err := x.exec(ctx, sandbox.Command{
+			Argv: []string{"/bin/sh", "-c", check}, Env: x.env, Dir: x.ws.Dir(), Stdout: out, Stderr: out,
+		})
+		out.flush()
+		detail := fmt.Sprintf("%s: exit status %d", check, exit.Code)
+		if err != nil {
+			detail = fmt.Sprintf("%s: %v", check, err)
+		}
+		x.rec.Record(audit.Phase{Name: "check", Detail: detail, Duration: x.svc.Now().Sub(begin)})
+		if err != nil || exit.Code != 0 {
+			failed = append(failed, check)
+		}
+	}
+	return failed
+}
+
+// tearDown removes everything but the branch, the record and, when work could
+// not be brought home, the run directory, for cleanup to try again.
+func (x *session) tearDown(ctx context.Context, unsaved error) error {
+	errs := []error{x.tree.finish(ctx, x.opts.Keep)}
+	errs = append(errs, x.ws.Close())
+	if x.run.Stat.Commits == 0 && unsaved == nil && !x.opts.Keep {
+		errs = append(errs, x.claim.Release(ctx))
+	}
+	denials, cost := x.tally.read()
+	x.run.State, x.run.Cost, x.run.Ended, x.run.PID = sandbox.StateFinished, cost, x.svc.Now().UTC(), 0
+	x.rec.Record(audit.Outcome{Outcome: x.run.Outcome, Reason: x.run.Reason, Run: x.run, Flagged: flagNames(x.flagged), Denials: denials})
+	errs = append(errs, x.rec.Err(), x.sink.Close(), x.svc.Store.PutRun(ctx, x.run))
+	if unsaved != nil {
+		x.dir.close()
+		errs = append(errs, fmt.Errorf("the work is kept in %q: %w", x.dir.path, unsaved))
+	} else {
+		errs = append(errs, x.dir.remove())
+	}
+	return errors.Join(errs...)
+}
+
+func flagNames(flags []workspace.Flag) []string {
+	names := make([]string, 0, len(flags))
+	for _, f := range flags {
+		names = append(names, f.Path+": "+f.Reason)
+	}
+	return names
+}

@@ -1,0 +1,151 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+
+	"agentprocess/internal/sandbox"
+	"agentprocess/internal/workspace"
+)
+
+// Suffixes of the ids of the sandboxes that stand beside an agent's.
+const (
+	importSuffix = "-import"
+	rescueSuffix = "-rescue"
+)
+
+// keeper brings an agent's work home: a commit inside, then the import. It
+// works for a living sandbox and, after a crash, without one.
+type keeper struct {
+	runtime  sandbox.Runtime
+	ws       *workspace.Workspace
+	id       string
+	identity sandbox.Identity
+	message  workspace.Message
+	notice   func(format string, args ...any)
+
+	mu   sync.Mutex
+	last workspace.ImportResult
+}
+
+// save commits in box and imports. Saves come one at a time.
+func (k *keeper) save(ctx context.Context, box workspace.Execer) (workspace.ImportResult, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	committed, err := k.ws.Commit(ctx, box, k.message)
+	if err != nil {
+		return k.last, err
+	}
+	for _, n := range committed.Notices {
+		k.notice("git: %s", n)
+	}
+	return k.bring(ctx)
+}
+
+// bring imports what is committed and tells of what was odd about it.
+func (k *keeper) bring(ctx context.Context) (workspace.ImportResult, error) {
+	res, err := k.ws.Import(ctx, k.uploadPack)
+	if err != nil {
+		return k.last, err
+	}
+	for _, p := range res.Dropped {
+		k.notice("left out of the commits: %s", p)
+	}
+	for _, ref := range res.Kept {
+		k.notice("also kept, from the agent's own clone: %s", ref)
+	}
+	if res.Rebased {
+		k.notice("the agent rewrote history: its branch does not descend from the base")
+	}
+	if res.Replaced != "" {
+		k.notice("the agent rewrote its branch; what it was before is kept at %s", res.Replaced)
+	}
+	if res.Diverged {
+		k.notice("somebody else moved %s: it was left alone, and the agent's work is at refs/agents/%s/imported",
+			workspace.Branch(k.ws.Name()), k.ws.Name())
+	}
+	k.last = res
+	return res, nil
+}
+
+// rescue brings home what is in the tree when the agent's sandbox is gone or
+// its git directory is of no use: a fresh sandbox without network, and a fresh
+// git directory if need be.
+func (k *keeper) rescue(ctx context.Context) (workspace.ImportResult, error) {
+	res, err := k.again(ctx)
+	if !errors.Is(err, workspace.ErrGitDir) {
+		return res, err
+	}
+	k.notice("the agent's own git directory was unusable: its tree was committed from a fresh one")
+	if err := k.ws.Rescue(ctx); err != nil {
+		return k.last, err
+	}
+	return k.again(ctx)
+}
+
+// again saves in a sandbox of its own.
+func (k *keeper) again(ctx context.Context) (res workspace.ImportResult, err error) {
+	box, err := k.runtime.Start(ctx, sandbox.Spec{
+		ID: k.id + rescueSuffix, Identity: k.identity, Home: agentHome, Mounts: k.ws.Mounts(), Network: sandbox.NetworkNone,
+	})
+	if err != nil {
+		return k.last, err
+	}
+	defer func() { err = errors.Join(err, box.Close()) }()
+	return k.save(ctx, box)
+}
+
+// uploadPack serves the agent's commits from a fresh sandbox without network.
+func (k *keeper) uploadPack(ctx context.Context, spec workspace.UploadSpec, conn *os.File) (err error) {
+	box, err := k.runtime.Start(ctx, sandbox.Spec{
+		ID: k.id + importSuffix, Identity: k.identity, Home: agentHome, Mounts: spec.Mounts, Network: sandbox.NetworkNone,
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, box.Close()) }()
+	var stderr strings.Builder
+	proc, err := box.Exec(ctx, sandbox.Command{Argv: spec.Argv, Env: spec.Env, Stdin: conn, Stdout: conn, Stderr: &limited{w: &stderr, left: 4096}})
+	if err != nil {
+		return err
+	}
+	exit, err := proc.Wait()
+	if err == nil && exit.Code != 0 {
+		err = fmt.Errorf("upload-pack inside ended with %d: %q", exit.Code, stderr.String())
+	}
+	return err
+}
+
+// limited lets the first bytes through and swallows the rest, for text from
+// inside that nobody needs in full.
+type limited struct {
+	w    *strings.Builder
+	left int
+}
+
+// Write implements io.Writer.
+func (l *limited) Write(p []byte) (int, error) {
+	n := min(len(p), l.left)
+	l.w.Write(p[:n])
+	l.left -= n
+	return len(p), nil
+}
+
+// commitMessage makes the message of the commits that we make: the goal.
+func commitMessage(name, goal, coAuthor string) workspace.Message {
+	const longest = 72 // what git's own tools show of a subject
+	first, rest, _ := strings.Cut(strings.TrimSpace(goal), "\n")
+	m := workspace.Message{Subject: strings.TrimSpace(first), Body: strings.TrimSpace(rest), CoAuthor: coAuthor}
+	if m.Subject == "" {
+		m.Subject = "Work of " + name
+	}
+	if runes := []rune(m.Subject); len(runes) > longest {
+		m.Body = strings.TrimSpace(goal)
+		m.Subject = string(runes[:longest-1]) + "…"
+	}
+	return m
+}

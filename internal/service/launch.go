@@ -1,0 +1,248 @@
+package service
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"agentprocess/internal/audit"
+	"agentprocess/internal/gateway"
+	"agentprocess/internal/hook"
+	"agentprocess/internal/policy"
+	"agentprocess/internal/proof"
+	"agentprocess/internal/proxy"
+	"agentprocess/internal/sandbox"
+)
+
+// agentHome is the home directory inside.
+const agentHome = "/home/agent"
+
+// proofTime bounds the proof at start; each attempt in it has a second.
+const proofTime = 10 * time.Second
+
+// network is the gateway of a session and what serves it.
+type network struct {
+	proxy    *proxy.Server
+	hooks    *hook.Server
+	receipts *hook.Receipts
+	gateway  *gateway.Gateway
+	canary   proof.Plan
+	seen     *seen
+	broken   chan error // what must end the run
+	cancel   context.CancelFunc
+	ended    chan error
+}
+
+// launch opens the gateway, starts the sandbox and proves it.
+func (x *session) launch(ctx context.Context) error {
+	if err := x.phase("gateway", x.openGateway); err != nil {
+		return err
+	}
+	if err := x.phase("sandbox", func() (string, error) { return x.startSandbox(ctx) }); err != nil {
+		return err
+	}
+	return x.phase("proof", func() (string, error) { return x.prove(ctx) })
+}
+
+// openGateway makes the gateway; it serves once the sandbox is there.
+func (x *session) openGateway() (string, error) {
+	n := &network{seen: &seen{}, broken: make(chan error, 1), receipts: hook.NewReceipts(agentHome)}
+	x.net = n
+	var err error
+	if n.canary, err = proof.NewPlan(rand.Reader); err != nil {
+		return "", err
+	}
+	set := policy.NewSet(x.chk.rules)
+	n.proxy, err = proxy.New(proxy.Config{
+		Policy: set, Credentials: x.chk.credentials, Resolve: x.opts.Resolve,
+		UpstreamRoots: x.svc.UpstreamRoots, Record: x.recordRequest, Now: x.svc.Now,
+	})
+	if err != nil {
+		return "", err
+	}
+	n.hooks = &hook.Server{
+		Recorder: x.rec, Receipts: n.receipts, Nonce: n.canary.Nonce, Now: x.svc.Now,
+		OnStop:      func(ctx context.Context, _ hook.Call) { x.checkpoint(ctx) },
+		OnViolation: n.breakRun,
+	}
+	n.gateway = gateway.New(n.proxy, n.hooks)
+	return fmt.Sprintf("%d names may be reached", len(x.chk.rules)), nil
+}
+
+// breakRun ends the run for the first reason that is given.
+func (n *network) breakRun(err error) {
+	select {
+	case n.broken <- err:
+	default:
+	}
+}
+
+// recordRequest records what the gateway judged. The proof's own attempts are
+// marked, so that they count as nobody's denials.
+func (x *session) recordRequest(r audit.Request) {
+	if x.net.canary.Canary(r) {
+		x.net.seen.add(r)
+		r.Rule = audit.ProofRule
+	}
+	x.rec.Record(r)
+}
+
+// startSandbox starts the agent's sandbox and serves its sockets.
+func (x *session) startSandbox(ctx context.Context) (string, error) {
+	home := filepath.Join(x.dir.path, "home")
+	if err := makeOwned(home, x.chk.identity); err != nil {
+		return "", err
+	}
+	files, err := x.files()
+	if err != nil {
+		return "", err
+	}
+	toolPath, _ := x.svc.lookup("PATH")
+	box, err := x.svc.Runtime.Start(ctx, sandbox.Spec{
+		ID: x.run.ID, Identity: x.chk.identity, Hostname: x.opts.Name, Home: agentHome,
+		Mounts: append(append(x.ws.Mounts(), sandbox.Mount{Kind: sandbox.MountBind, Source: home, Target: agentHome}), x.chk.plan.Mounts...),
+		Files:  files, ToolPath: toolPath, Network: sandbox.NetworkGateway, Limits: x.opts.Limits,
+	})
+	if err != nil {
+		return "", err
+	}
+	x.box = box
+	x.net.serve(ctx, box)
+	facts := box.Facts()
+	for _, n := range facts.Notes {
+		x.warn("%s", n)
+	}
+	return describe(facts), nil
+}
+
+// serve serves the sandbox's sockets until close.
+func (n *network) serve(ctx context.Context, box sandbox.Sandbox) {
+	ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	n.ended = make(chan error, 1)
+	go func() { n.ended <- n.gateway.Serve(ctx, box.Sockets()) }()
+}
+
+// close ends the gateway and waits for it.
+func (n *network) close() error {
+	if n == nil || n.cancel == nil {
+		return nil
+	}
+	n.cancel()
+	return <-n.ended
+}
+
+// closeInside ends the sandbox, then the gateway.
+func (x *session) closeInside() error {
+	var err error
+	if x.box != nil {
+		err = x.box.Close()
+	}
+	return errors.Join(err, x.net.close())
+}
+
+// files are what the agent finds inside besides its tree.
+func (x *session) files() ([]sandbox.File, error) {
+	files := x.chk.plan.Files
+	ca := x.net.proxy.CAPEM()
+	if len(ca) == 0 {
+		return files, nil
+	}
+	system, err := systemBundle(x.svc)
+	if err != nil {
+		return nil, err
+	}
+	return append(files,
+		sandbox.File{Path: caPath, Data: ca},
+		sandbox.File{Path: bundlePath, Data: append(append(system, '\n'), ca...)}), nil
+}
+
+// systemBundle reads the certificates that this host trusts, which stay
+// trusted inside for hosts that are not opened.
+func systemBundle(s *Service) ([]byte, error) {
+	paths := []string{"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"}
+	if own, ok := s.lookup("SSL_CERT_FILE"); ok {
+		paths = append([]string{own}, paths...)
+	}
+	for _, path := range paths {
+		data, err := os.ReadFile(path)
+		if err == nil {
+			return bytes.TrimSpace(data), nil
+		}
+	}
+	return nil, nil // a host without certificates trusts nobody, inside too
+}
+
+// prove shows that nothing gets out and that a denial by hook gets through.
+func (x *session) prove(ctx context.Context) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, proofTime)
+	defer cancel()
+	hooked := make(chan error, 1)
+	go func() { hooked <- x.proveHook(ctx) }()
+	err := errors.Join(x.proveNetwork(ctx), <-hooked)
+	if err != nil {
+		return "", sandbox.Fail(sandbox.CodeProof, err, "the agent was not started; `agent-process doctor` shows what this host lacks")
+	}
+	return "nothing gets out, hooks deny", nil
+}
+
+// proveNetwork runs the probe inside and holds it against the gateway's record.
+func (x *session) proveNetwork(ctx context.Context) error {
+	var out bytes.Buffer
+	exit, err := x.exec(ctx, sandbox.Command{Argv: []string{sandbox.BinaryPath, proof.Verb, x.net.canary.Arg()}, Stdout: &out})
+	if err != nil {
+		return err
+	}
+	if exit.Code != 0 {
+		return fmt.Errorf("the probe inside ended with %d", exit.Code)
+	}
+	report, err := proof.ParseReport(out.Bytes())
+	if err != nil {
+		return err
+	}
+	return proof.Judge(x.net.canary, report, x.net.seen.wait(ctx, 3))
+}
+
+// proveHook makes the canary call through the very client the agent will use.
+func (x *session) proveHook(ctx context.Context) error {
+	call, err := x.net.hooks.Canary()
+	if err != nil {
+		return err
+	}
+	exit, err := x.exec(ctx, sandbox.Command{Argv: []string{sandbox.BinaryPath, HookVerb}, Stdin: bytes.NewReader(call)})
+	if err != nil {
+		return err
+	}
+	return x.net.hooks.CanaryProved(exit.Code)
+}
+
+// HookVerb is the command that an agent's hooks run.
+const HookVerb = "hook"
+
+// exec runs a command of ours inside, to its end.
+func (x *session) exec(ctx context.Context, cmd sandbox.Command) (sandbox.Exit, error) {
+	proc, err := x.box.Exec(ctx, cmd)
+	if err != nil {
+		return sandbox.Exit{}, err
+	}
+	return proc.Wait()
+}
+
+// describe is a line about what the sandbox really has.
+func describe(f sandbox.Facts) string {
+	who := "root"
+	if f.Rootless {
+		who = "rootless"
+	}
+	text := fmt.Sprintf("%s, %s, landlock %d", f.Runtime, who, f.LandlockABI)
+	for _, name := range []string{"memory", "pids", "cpus", "disk"} {
+		if by := f.LimitedBy[name]; by != "" {
+			text += ", " + name + " by " + by
+		}
+	}
+	return text
+}

@@ -1,0 +1,135 @@
+package service
+
+import (
+	"context"
+	"fmt"
+
+	"agentprocess/internal/audit"
+	"agentprocess/internal/sandbox"
+	"agentprocess/internal/store"
+	"agentprocess/internal/workspace"
+)
+
+// List gives the agents of the repository that dir is in, newest first, as
+// they really are: those that run or crashed, and those whose branches have
+// commits. With all it gives every run of every repository.
+func (s *Service) List(ctx context.Context, dir string, all bool) ([]sandbox.Run, error) {
+	if all {
+		runs, err := s.Store.Runs(ctx, store.RunFilter{})
+		for i := range runs {
+			runs[i] = s.truth(runs[i])
+		}
+		return runs, err
+	}
+	repo, err := s.open(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	agents, err := repo.Agents(ctx)
+	if err != nil {
+		return nil, err
+	}
+	runs, err := s.Store.Runs(ctx, store.RunFilter{Repository: repo.CommonDir})
+	if err != nil {
+		return nil, err
+	}
+	return s.reconcile(repo, agents, runs), nil
+}
+
+// reconcile puts together what the record says of runs and what git says of
+// branches: a branch that nobody recorded is there, one that was removed is
+// not, and one that was moved counts as it is.
+func (s *Service) reconcile(repo *workspace.Repository, agents []workspace.Agent, runs []sandbox.Run) []sandbox.Run {
+	branches := map[string]workspace.Agent{}
+	for _, a := range agents {
+		branches[a.Name] = a
+	}
+	listed := map[string]bool{}
+	out := make([]sandbox.Run, 0, len(agents))
+	for _, run := range runs {
+		run = s.truth(run)
+		branch, ok := branches[run.Name]
+		if ok {
+			run.Tip, run.Stat = branch.Tip, branch.Stat
+		}
+		ended := run.State == sandbox.StateFinished
+		if listed[run.Name] || ended && (!ok || run.Stat.Commits == 0) {
+			continue
+		}
+		listed[run.Name] = true
+		out = append(out, run)
+	}
+	for _, a := range agents {
+		if !listed[a.Name] && a.Stat.Commits > 0 {
+			out = append(out, sandbox.Run{
+				Name: a.Name, Repository: repo.CommonDir, Branch: a.Branch, Worktree: repo.WorktreePath(a.Name), Base: a.Base, Tip: a.Tip,
+				State: sandbox.StateFinished, Created: a.Date, Stat: a.Stat,
+			})
+		}
+	}
+	return out
+}
+
+// truth corrects a run's record by what is so: only a living supervisor is
+// running.
+func (s *Service) truth(run sandbox.Run) sandbox.Run {
+	if run.State != sandbox.StateFinished && !alive(s.runs(), run.ID) {
+		run.State, run.PID = sandbox.StateCrashed, 0
+		run.Reason = "its supervisor is gone; `agent-process cleanup` brings its work home"
+	}
+	return run
+}
+
+// find gives the newest run of an agent in the repository that dir is in.
+func (s *Service) find(ctx context.Context, dir, name string) (sandbox.Run, error) {
+	repo, err := s.open(ctx, dir)
+	if err != nil {
+		return sandbox.Run{}, err
+	}
+	run, err := s.Store.RunByName(ctx, repo.CommonDir, name)
+	if err != nil {
+		return sandbox.Run{}, err
+	}
+	return s.truth(run), nil
+}
+
+// Show gives an agent's newest run and its whole record.
+func (s *Service) Show(ctx context.Context, dir, name string) (sandbox.Run, []audit.Event, error) {
+	run, err := s.find(ctx, dir, name)
+	if err != nil {
+		return run, nil, err
+	}
+	var events []audit.Event
+	err = s.events(ctx, run.ID, func() bool { return false }, func(e audit.Event) error {
+		events = append(events, e)
+		return nil
+	})
+	return run, events, err
+}
+
+// Logs shows the record of an agent's newest run to view; with follow it goes
+// on until the run has ended.
+func (s *Service) Logs(ctx context.Context, dir, name string, follow bool, view audit.Sink) error {
+	run, err := s.find(ctx, dir, name)
+	if err != nil {
+		return err
+	}
+	return s.events(ctx, run.ID, func() bool { return follow && alive(s.runs(), run.ID) }, view.Write)
+}
+
+// events hands every event of a run to use, typed; more are waited for while
+// more says that somebody writes them.
+func (s *Service) events(ctx context.Context, id string, more func() bool, use func(audit.Event) error) error {
+	return s.Store.Follow(ctx, id, 0, more, func(e audit.Event) error {
+		var err error
+		if e.Payload, err = audit.Decode(e); err != nil {
+			return fmt.Errorf("record of run %q: %w", id, err)
+		}
+		return use(e)
+	})
+}
+
+// Doctor says what works on this host.
+func (s *Service) Doctor(ctx context.Context) (sandbox.Capabilities, error) {
+	return s.Runtime.Probe(ctx)
+}

@@ -1,0 +1,152 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"agentprocess/internal/audit"
+	"agentprocess/internal/sandbox"
+	"agentprocess/internal/workspace"
+)
+
+// Cleaned says what Cleanup did about one run.
+type Cleaned struct {
+	Name string
+	What string
+}
+
+// Cleanup finds every run directory that no living supervisor holds, brings
+// home the work in it, and removes what is left of the run. It needs no
+// database. One run's trouble does not keep it from the next.
+func (s *Service) Cleanup(ctx context.Context) ([]Cleaned, error) {
+	entries, err := os.ReadDir(s.runs())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look for runs: %w", err)
+	}
+	var done []Cleaned
+	var errs []error
+	for _, e := range entries {
+		what, err := s.recover(ctx, e.Name())
+		switch {
+		case errors.Is(err, errRunAlive):
+		case err != nil:
+			errs = append(errs, fmt.Errorf("run %q: %w", e.Name(), err))
+		default:
+			done = append(done, Cleaned{Name: e.Name(), What: what})
+		}
+	}
+	return done, errors.Join(errs...)
+}
+
+// recover brings one dead run to its end and says what it found.
+func (s *Service) recover(ctx context.Context, id string) (string, error) {
+	path := filepath.Join(s.runs(), id)
+	dir, err := lockRunDir(path)
+	if err != nil {
+		return "", err
+	}
+	what, err := s.recoverLocked(ctx, dir, id)
+	if err != nil {
+		dir.close()
+		return "", err
+	}
+	return what, dir.remove()
+}
+
+func (s *Service) recoverLocked(ctx context.Context, dir *runDir, id string) (string, error) {
+	for _, box := range []string{id, id + importSuffix, id + rescueSuffix} {
+		if err := s.Runtime.Cleanup(ctx, box); err != nil {
+			return "", err
+		}
+	}
+	run, ok, err := loadRun(dir.path)
+	if err != nil || !ok {
+		return "removed what was left of a start", err
+	}
+	repo, err := s.open(ctx, run.Repository)
+	if err != nil {
+		return "", fmt.Errorf("its repository: %w", err)
+	}
+	res, notes, err := s.salvage(ctx, repo, dir, run)
+	if err != nil {
+		return "", err
+	}
+	return s.conclude(ctx, repo, run, res, notes)
+}
+
+// salvage commits and imports what a dead run left in its tree. A run that
+// never got a workspace has none.
+func (s *Service) salvage(ctx context.Context, repo *workspace.Repository, dir *runDir, run sandbox.Run) (*workspace.ImportResult, []string, error) {
+	ws, err := repo.Reopen(ctx, dir.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	identity, err := s.Identity()
+	if err != nil {
+		return nil, nil, errors.Join(err, ws.Close())
+	}
+	var notes []string
+	k := &keeper{
+		runtime: s.Runtime, ws: ws, id: run.ID, identity: identity,
+		message: commitMessage(run.Name, run.Goal, coAuthor(run.Agent.Kind)),
+		notice:  func(format string, args ...any) { notes = append(notes, fmt.Sprintf(format, args...)) },
+	}
+	res, err := k.rescue(ctx)
+	return &res, notes, errors.Join(err, ws.Close())
+}
+
+// conclude ends the run's record and takes away what a run takes away at its
+// end. A branch without commits goes, like that of a run that changed nothing.
+func (s *Service) conclude(ctx context.Context, repo *workspace.Repository, run sandbox.Run, res *workspace.ImportResult, notes []string) (string, error) {
+	gone, err := repo.RemoveWorktree(ctx, run.Name, "")
+	if err != nil {
+		return "", err
+	}
+	if res != nil {
+		run.Tip, run.Stat = res.Tip, res.Stat
+	}
+	what := fmt.Sprintf("brought home %d commits on %s", run.Stat.Commits, run.Branch)
+	if run.Stat.Commits == 0 {
+		what = "no work in it"
+		if err := repo.Unclaim(ctx, run.Name, run.Base); err != nil {
+			return "", err
+		}
+	}
+	if gone.Kept != "" {
+		what += "; " + keptText(run.Worktree, gone)
+	}
+	run.State, run.PID, run.Ended = sandbox.StateFinished, 0, s.Now().UTC()
+	if run.Outcome == "" {
+		run.Outcome, run.Reason = sandbox.OutcomeFailed, "its supervisor died"
+	}
+	return what, s.record(ctx, run, append(notes, "recovered: "+what))
+}
+
+// record puts the end of a dead run where its record is.
+func (s *Service) record(ctx context.Context, run sandbox.Run, notes []string) error {
+	var last audit.Event
+	err := s.Store.Follow(ctx, run.ID, 0, func() bool { return false }, func(e audit.Event) error {
+		last = e
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	sink := s.Store.Sink(ctx)
+	rec := audit.Resume(last, run.ID, s.Now, sink)
+	for _, n := range notes {
+		rec.Record(audit.Notice{Level: audit.Warn, Text: n})
+	}
+	rec.Record(audit.Outcome{Outcome: run.Outcome, Reason: run.Reason, Run: run})
+	return errors.Join(rec.Err(), sink.Close(), s.Store.PutRun(ctx, run))
+}

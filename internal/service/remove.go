@@ -1,0 +1,157 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+
+	"agentprocess/internal/sandbox"
+	"agentprocess/internal/workspace"
+)
+
+// stopEvery is how often Stop looks whether a supervisor has gone.
+const stopEvery = 50 * time.Millisecond
+
+// stopTime bounds the wait for a supervisor that was asked to stop: the
+// agent's grace, one save, and the tear-down.
+const stopTime = graceTime + saveTime + tearDownTime
+
+// Stop asks a running agent's supervisor to end the run and waits until it
+// has. With now the agent is killed at once; its work is kept all the same.
+func (s *Service) Stop(ctx context.Context, dir, name string, now bool) (sandbox.Run, error) {
+	run, err := s.find(ctx, dir, name)
+	if err != nil {
+		return run, err
+	}
+	if !running(run) {
+		return run, sandbox.Fail(sandbox.CodeNotFound, fmt.Errorf("agent %q is not running: it is %s", name, run.State),
+			"`agent-process list` shows who runs")
+	}
+	if err := s.signal(run, now); err != nil {
+		return run, err
+	}
+	if err := s.waitGone(ctx, run); err != nil {
+		return run, err
+	}
+	return s.Store.Run(ctx, run.ID)
+}
+
+// running reports whether a living supervisor has the run.
+func running(run sandbox.Run) bool {
+	return run.State != sandbox.StateFinished && run.State != sandbox.StateCrashed
+}
+
+// signal asks a supervisor to stop, as Ctrl-C does. The lock that it holds
+// says that the process id is still its own.
+func (s *Service) signal(run sandbox.Run, now bool) error {
+	times := 1
+	if now {
+		times = 2
+	}
+	for range times {
+		if !alive(s.runs(), run.ID) {
+			return nil
+		}
+		if err := syscall.Kill(run.PID, syscall.SIGINT); err != nil && !errors.Is(err, syscall.ESRCH) {
+			return fmt.Errorf("stop the supervisor of %q, process %d: %w", run.Name, run.PID, err)
+		}
+	}
+	return nil
+}
+
+// waitGone waits until the run's supervisor has let go of it.
+func (s *Service) waitGone(ctx context.Context, run sandbox.Run) error {
+	ctx, cancel := context.WithTimeout(ctx, stopTime)
+	defer cancel()
+	tick := time.NewTicker(stopEvery)
+	defer tick.Stop()
+	for alive(s.runs(), run.ID) {
+		select {
+		case <-ctx.Done():
+			return sandbox.Fail(sandbox.CodeBusy, fmt.Errorf("agent %q, process %d, does not end: %w", run.Name, run.PID, ctx.Err()),
+				"`agent-process logs "+run.Name+"` shows what it does")
+		case <-tick.C:
+		}
+	}
+	return nil
+}
+
+// Removed says what Remove took away.
+type Removed struct {
+	Name string
+	// UndoCommand brings the branch back, with nothing but git; empty when
+	// there was no branch.
+	UndoCommand string
+	// More are refs that keep what else the agent made.
+	More []string
+}
+
+// Remove removes an agent: its branch, worktree and run. What was on the
+// branch stays under a ref. A running agent is refused, or with force stopped
+// first.
+func (s *Service) Remove(ctx context.Context, dir, name string, force bool) (Removed, error) {
+	out := Removed{Name: name}
+	repo, err := s.open(ctx, dir)
+	if err != nil {
+		return out, err
+	}
+	run, err := s.find(ctx, dir, name)
+	known := err == nil
+	if err != nil && sandbox.ErrorCode(err) != sandbox.CodeNotFound {
+		return out, err
+	}
+	if known {
+		if run, err = s.quiet(ctx, dir, run, force); err != nil {
+			return out, err
+		}
+	}
+	if err := removeWorktree(ctx, repo, name); err != nil {
+		return out, err
+	}
+	trash, err := repo.Trash(ctx, name)
+	switch {
+	case err == nil:
+		out.UndoCommand, out.More = trash.UndoCommand, trash.More
+	case sandbox.ErrorCode(err) != sandbox.CodeNotFound || !known:
+		return out, err
+	}
+	if !known {
+		return out, nil
+	}
+	return out, s.Store.DeleteRun(ctx, run.ID)
+}
+
+// quiet makes sure that nobody works on a run any more and that its work is
+// home: a running agent is stopped with force, a crashed one is recovered.
+func (s *Service) quiet(ctx context.Context, dir string, run sandbox.Run, force bool) (sandbox.Run, error) {
+	if running(run) {
+		if !force {
+			return run, sandbox.Fail(sandbox.CodeBusy, fmt.Errorf("agent %q is running", run.Name),
+				"`agent-process stop "+run.Name+"` first, or --force")
+		}
+		return s.Stop(ctx, dir, run.Name, false)
+	}
+	path := s.Paths.RunDir(run.ID)
+	if _, err := os.Lstat(path); err != nil {
+		return run, nil
+	}
+	_, err := s.recover(ctx, run.ID)
+	return run, err
+}
+
+// removeWorktree removes the worktree on the host, unless a person changed
+// something in it.
+func removeWorktree(ctx context.Context, repo *workspace.Repository, name string) error {
+	gone, err := repo.RemoveWorktree(ctx, name, "")
+	if err != nil {
+		return err
+	}
+	if gone.Kept != "" {
+		return sandbox.Fail(sandbox.CodeBusy, errors.New(keptText(repo.WorktreePath(name), gone)),
+			"save or remove what is yours in it, then try again")
+	}
+	return nil
+}

@@ -1,0 +1,166 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"agentprocess/internal/audit"
+	"agentprocess/internal/sandbox"
+	"agentprocess/internal/store"
+	"agentprocess/internal/workspace"
+)
+
+// tearDownTime bounds the clean-up after a run, which goes on when the
+// person's context is over.
+const tearDownTime = 2 * time.Minute
+
+// session is one run while its supervisor lives.
+type session struct {
+	svc    *Service
+	opts   StartOptions
+	chk    *checked // what check decided
+	run    sandbox.Run
+	dir    *runDir
+	claim  *workspace.Claim
+	ws     *workspace.Workspace
+	keeper *keeper
+	sink   *store.Sink
+	rec    *audit.Recorder
+	tally  *tally
+	net    *network
+	box    sandbox.Sandbox
+	tree   *worktree
+	env    []string // of the agent and of checks
+	start  time.Time
+
+	mu      sync.Mutex       // over run, while a turn is saved
+	claims  string           // why the agent says that it failed
+	flagged []workspace.Flag // changed paths that run on the host
+}
+
+// Start runs one agent from its goal to its branch. view is shown everything
+// as it happens. The error is for a run that could not be started or recorded;
+// how a run ended is its Outcome.
+func (s *Service) Start(ctx context.Context, o StartOptions, view audit.Sink) (sandbox.Run, error) {
+	begin := s.Now()
+	chk, err := s.check(ctx, o)
+	if err != nil {
+		return sandbox.Run{}, err
+	}
+	x := &session{svc: s, opts: o, chk: chk, start: begin, tally: newTally()}
+	if err := x.create(ctx, view); err != nil {
+		return sandbox.Run{}, errors.Join(err, x.abandon(ctx))
+	}
+	if err := x.launch(ctx); err != nil {
+		return sandbox.Run{}, errors.Join(err, x.abandon(ctx))
+	}
+	end := x.runAgent(ctx)
+	return x.finish(ctx, end)
+}
+
+// create takes the name, the run directory and the record, then makes the
+// workspace.
+func (x *session) create(ctx context.Context, view audit.Sink) error {
+	s, o := x.svc, x.opts
+	id, err := newRunID(o.Name)
+	if err != nil {
+		return err
+	}
+	x.run = sandbox.Run{
+		ID: id, Name: o.Name, Goal: o.Goal,
+		Repository: x.chk.repo.CommonDir, Worktree: x.chk.repo.WorktreePath(o.Name),
+		Branch: workspace.Branch(o.Name), Base: x.chk.base.Commit, Tip: x.chk.base.Commit,
+		Agent: x.chk.plan.Info, State: sandbox.StatePreparing, Created: x.start.UTC(), PID: pid(),
+	}
+	if x.dir, err = createRunDir(s.runs(), x.run); err != nil {
+		return err
+	}
+	if x.claim, err = x.chk.repo.Claim(ctx, o.Name, x.chk.base); err != nil {
+		return err
+	}
+	if err := s.Store.PutRun(ctx, x.run); err != nil {
+		return err
+	}
+	x.sink = s.Store.Sink(ctx)
+	x.rec = audit.NewRecorder(id, s.Now, x.sink, x.tally, view)
+	x.header()
+	return x.phase("workspace", func() (string, error) { return x.makeWorkspace(ctx) })
+}
+
+// header records what was decided before the record existed.
+func (x *session) header() {
+	for _, n := range append(x.chk.notices, x.claim.Notices...) {
+		x.warn("%s", n)
+	}
+	x.rec.Record(audit.Phase{Name: "checked", Detail: x.chk.detail(), Duration: x.svc.Now().Sub(x.start)})
+}
+
+// makeWorkspace prepares the private clone and the tree.
+func (x *session) makeWorkspace(ctx context.Context) (string, error) {
+	ws, err := x.chk.repo.Prepare(ctx, workspace.Options{
+		Name: x.opts.Name, Base: x.chk.base, RunDir: x.dir.path, Owner: x.chk.identity, Overlay: x.chk.overlay,
+	})
+	if err != nil {
+		return "", err
+	}
+	x.ws = ws
+	for _, n := range ws.Notices {
+		x.warn("%s", n)
+	}
+	x.keeper = &keeper{
+		runtime: x.svc.Runtime, ws: ws, id: x.run.ID, identity: x.chk.identity, notice: x.warn,
+		message: commitMessage(x.opts.Name, x.opts.Goal, coAuthor(x.chk.plan.Info.Kind)),
+	}
+	x.tree = x.startWorktree(ctx)
+	if x.chk.overlay {
+		return "overlay on cached checkout", nil
+	}
+	return "own checkout", nil
+}
+
+// phase records a step and how long it took; the error is the step's.
+func (x *session) phase(name string, step func() (detail string, err error)) error {
+	begin := x.svc.Now()
+	detail, err := step()
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	x.rec.Record(audit.Phase{Name: name, Detail: detail, Duration: x.svc.Now().Sub(begin)})
+	return nil
+}
+
+// setState moves the run on, in the database and for recovery.
+func (x *session) setState(ctx context.Context, state sandbox.State) error {
+	x.run.State = state
+	return errors.Join(x.dir.save(x.run), x.svc.Store.PutRun(ctx, x.run))
+}
+
+func (x *session) warn(format string, args ...any) {
+	x.rec.Record(audit.Notice{Level: audit.Warn, Text: fmt.Sprintf(format, args...)})
+}
+
+func (x *session) note(format string, args ...any) {
+	x.rec.Record(audit.Notice{Level: audit.Info, Text: fmt.Sprintf(format, args...)})
+}
+
+// abandon undoes a start that came to nothing before the agent's first
+// instruction: there is no work yet, so everything goes.
+func (x *session) abandon(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tearDownTime)
+	defer cancel()
+	var errs []error
+	errs = append(errs, x.closeInside(), x.tree.remove(ctx))
+	if x.claim != nil {
+		errs = append(errs, x.claim.Release(ctx))
+	}
+	if x.sink != nil {
+		errs = append(errs, x.sink.Close(), x.svc.Store.DeleteRun(ctx, x.run.ID))
+	}
+	if x.dir != nil {
+		errs = append(errs, x.dir.remove())
+	}
+	return errors.Join(errs...)
+}

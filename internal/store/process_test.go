@@ -21,6 +21,9 @@ import (
 const asWriter = "STORE_TEST_WRITER"
 
 func TestMain(m *testing.M) {
+	if os.Getenv(asWriter) == "fill" {
+		os.Exit(fillDisk(context.Background(), os.Getenv("STORE_TEST_DATABASE")))
+	}
 	if run := os.Getenv(asWriter); run != "" {
 		os.Exit(writer(run, os.Getenv("STORE_TEST_DATABASE"), os.Getenv("STORE_TEST_FOREVER") != ""))
 	}

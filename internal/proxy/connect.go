@@ -15,7 +15,7 @@ import (
 const established = "HTTP/1.1 200 Connection established\r\n\r\n"
 
 // serveConnect serves a CONNECT request and the tunnel it asks for.
-func (s *Server) serveConnect(ctx context.Context, h *h1, req *http.Request) {
+func (s *Server) serveConnect(ctx context.Context, h *h1, req *http.Request, hostHeader string) {
 	f := s.begin("connect")
 	defer f.end()
 	w := newResponse(h, req, f, nil)
@@ -24,9 +24,10 @@ func (s *Server) serveConnect(ctx context.Context, h *h1, req *http.Request) {
 		f.deny(d)
 		w.refuse(d)
 		discard(w.finish())
+		f.end()
 		lingerClose(h.conn)
 	}
-	host, port, d := connectTarget(req, f)
+	host, port, d := connectTarget(req.RequestURI, hostHeader, f)
 	if d == nil {
 		d = s.decide(f, policy.Request{Host: host, Port: port})
 	}
@@ -59,10 +60,10 @@ func (s *Server) serveConnect(ctx context.Context, h *h1, req *http.Request) {
 }
 
 // connectTarget reads the authority of a CONNECT request.
-func connectTarget(req *http.Request, f *flow) (string, uint16, *denied) {
-	host, port, err := policy.SplitAuthority(req.RequestURI, 0)
+func connectTarget(authority, hostHeader string, f *flow) (string, uint16, *denied) {
+	host, port, err := policy.SplitAuthority(authority, 0)
 	if err != nil {
-		f.target(printable(req.RequestURI), 0)
+		f.target(printable(authority), 0)
 		d := refusal(err.Error())
 		if !errors.Is(err, policy.ErrHostAddress) {
 			d.status = http.StatusBadRequest
@@ -70,10 +71,9 @@ func connectTarget(req *http.Request, f *flow) (string, uint16, *denied) {
 		return "", 0, d
 	}
 	f.target(host, port)
-	if req.Host != "" {
-		// RFC 9112 3.2: Host is to be ignored here, and some clients send
-		// only the name.
-		if other, _, err := policy.SplitAuthority(req.Host, port); err != nil || other != host {
+	if hostHeader != "" {
+		// Some clients leave the port out here, which is no lie.
+		if other, _, err := policy.SplitAuthority(hostHeader, port); err != nil || other != host {
 			return "", 0, refusal("CONNECT and its Host header name different hosts")
 		}
 	}
@@ -219,7 +219,7 @@ func (v *visit) serveHTTP(ctx context.Context) {
 	v.drop()
 	at := &site{host: v.host, port: v.port, scheme: "http", path: v.path}
 	v.server.newH1(v.client, at).serve(ctx)
-	v.flow.skip = at.served()
+	v.flow.done = v.flow.done || at.served()
 }
 
 // checkSNI refuses anything but TLS to the host.
@@ -259,6 +259,7 @@ func (v *visit) refuse(ctx context.Context, err error) {
 	if len(v.client.head) > 0 && v.client.head[0] == recordHandshake {
 		_, err := v.client.Write(alertAccessDenied())
 		discard(err)
+		v.flow.end()
 		lingerClose(v.client.Conn)
 		return
 	}
@@ -266,6 +267,7 @@ func (v *visit) refuse(ctx context.Context, err error) {
 		w := newResponse(v.server.newH1(v.client, nil), &http.Request{ProtoMajor: 1, ProtoMinor: 1}, v.flow, nil)
 		w.refuse(d)
 		discard(w.finish())
+		v.flow.end()
 		lingerClose(v.client.Conn)
 		return
 	}

@@ -23,19 +23,21 @@ type flow struct {
 	rec      audit.Request
 	start    time.Time
 	up, down atomic.Int64
-	// skip leaves the record out: the requests inside have their own.
-	skip bool
+	// done is set when the record is written, or is not to be: the requests
+	// inside have their own.
+	done bool
 }
 
 func (s *Server) begin(path string) *flow {
 	return &flow{server: s, start: s.now(), rec: audit.Request{ID: s.nextID(), Path: path, Verdict: audit.Allow}}
 }
 
-// end writes the record.
+// end writes the record, once.
 func (f *flow) end() {
-	if f.skip {
+	if f.done {
 		return
 	}
+	f.done = true
 	f.rec.Up, f.rec.Down = f.up.Load(), f.down.Load()
 	f.rec.Duration = f.server.now().Sub(f.start)
 	f.server.record(f.rec)

@@ -69,7 +69,7 @@ func (h *h1) serve(ctx context.Context) {
 			return
 		}
 		if req.Method == http.MethodConnect && h.site == nil {
-			h.server.serveConnect(ctx, h, req)
+			h.server.serveConnect(ctx, h, req, host)
 			return
 		}
 		if !h.exchange(ctx, req, host) {
@@ -113,8 +113,13 @@ func (h *h1) peekHead() ([]byte, error) {
 			return nil, err
 		}
 		end, err := headEnd(have, seen)
-		if end > 0 || err != nil {
-			return have[:end], err
+		switch {
+		case err != nil:
+			return nil, err
+		case end > maxHead:
+			return nil, malformed(errHeadSize)
+		case end > 0:
+			return have[:end], nil
 		}
 		seen = len(have)
 		switch {
@@ -157,6 +162,7 @@ func (h *h1) refuse(d *denied) {
 	w := newResponse(h, &http.Request{ProtoMajor: 1, ProtoMinor: 1}, f, nil)
 	w.refuse(d)
 	discard(w.finish())
+	f.end()
 	lingerClose(h.conn)
 }
 
@@ -195,6 +201,7 @@ func (h *h1) exchange(ctx context.Context, req *http.Request, hostHeader string)
 		return false
 	}
 	if w.close && !clean {
+		f.end()
 		lingerClose(h.conn)
 	}
 	return !w.close && ctx.Err() == nil

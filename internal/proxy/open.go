@@ -33,7 +33,7 @@ func (v *visit) open(ctx context.Context) {
 	} else {
 		s.newH1(conn, at).serve(ctx)
 	}
-	v.flow.skip = at.served()
+	v.flow.done = at.served()
 	discard(conn.Close())
 }
 

@@ -91,7 +91,7 @@ func (w *response) frame() {
 	n, err := strconv.ParseInt(length, 10, 64)
 	switch {
 	case w.noBody:
-	case length != "" && err == nil && n >= 0:
+	case length != "" && err == nil && n >= 0 && w.header["Trailer"] == nil:
 		w.left = n
 	case w.req.ProtoMinor == 1:
 		w.header.Del("Content-Length")

@@ -24,18 +24,20 @@ import (
 
 // Server is the gateway of one sandbox. Make it with New, serve once.
 type Server struct {
-	cfg        Config
-	policy     atomic.Pointer[policy.Set]
-	ids        atomic.Int64
-	names      *names
-	opened     map[string][]Credential // by host
-	authority  *authority              // nil when nothing is opened
-	transport  *http.Transport
-	reverse    *httputil.ReverseProxy
-	h2         *http2.Server
-	slots      chan struct{} // one per connection
-	work       sync.WaitGroup
-	redirectV6 bool // set by Serve before anything is answered
+	cfg       Config
+	policy    atomic.Pointer[policy.Set]
+	ids       atomic.Int64
+	names     *names
+	opened    map[string][]Credential // by host
+	authority *authority              // nil when nothing is opened
+	transport *http.Transport
+	reverse   *httputil.ReverseProxy
+	h2        *http2.Server
+	slots     chan struct{} // one per connection
+	work      sync.WaitGroup
+	// redirectV6 and serving are set by Serve before anything is answered.
+	redirectV6 bool
+	serving    context.Context // bounds what the transport dials on its own
 
 	mu   sync.Mutex
 	live map[*lease]struct{}
@@ -99,6 +101,11 @@ func (s *Server) newTransport() *http.Transport {
 			if err != nil {
 				return nil, err
 			}
+			// The transport dials under no request's context: another may use
+			// the connection.
+			ctx, cancel := context.WithCancel(ctx)
+			defer cancel()
+			defer context.AfterFunc(s.serving, cancel)()
 			return s.dial(ctx, host, port)
 		},
 		TLSClientConfig:        &tls.Config{RootCAs: s.cfg.UpstreamRoots, MinVersion: tls.VersionTLS12},
@@ -151,6 +158,7 @@ func (s *Server) Serve(ctx context.Context, sockets sandbox.Sockets) error {
 	s.redirectV6 = slices.ContainsFunc(sockets.Redirect, onV6)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	s.serving = ctx
 	failed := make(chan error, 1)
 	dnsSlots := make(chan struct{}, maxTCPDNS)
 	accept := func(l net.Listener, slots chan struct{}, serve func(context.Context, net.Conn)) {

@@ -14,7 +14,7 @@ var version = "development"
 
 func main() {
 	ctx := context.Background()
-	if handled, status := cli.Hidden(ctx, os.Args[1:]); handled {
+	if handled, status := cli.Hidden(ctx, os.Args); handled {
 		os.Exit(status)
 	}
 	os.Exit(cli.Main(ctx, os.Args[1:], term.OS(), os.Environ(), version))

@@ -19,10 +19,11 @@ import (
 // Hidden runs the verbs by which our binary runs itself: the stages of a
 // sandbox, the probe of the proof, and the hook client, all of them inside. It
 // comes before anything else is built.
-func Hidden(ctx context.Context, args []string) (handled bool, status int) {
-	if handled, status := native.Main(args); handled {
+func Hidden(ctx context.Context, argv []string) (handled bool, status int) {
+	if handled, status := native.Main(argv); handled {
 		return true, status
 	}
+	args := argv[1:]
 	switch {
 	case len(args) == 1 && args[0] == service.HookVerb:
 		return true, hook.ClientMain(os.Stdin, os.Stderr, sandbox.HookSocketPath)

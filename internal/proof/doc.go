@@ -1,7 +1,7 @@
 // Package proof shows, before an agent's first instruction, that its sandbox
 // has no way out but the gateway.
 //
-// Half of it runs inside: [Main] is the hidden verb `__probe`, which tries to
+// Half of it runs inside: [Main] is the hidden verb `__prove`, which tries to
 // get out by a name that is not listed, by raw IPv4 and IPv6 addresses, by UDP
 // and by DNS, and prints what happened. The other half, [Judge], runs on the
 // host side and believes the inside only as far as the gateway confirms it: a
@@ -9,7 +9,7 @@
 // as denied, or must have met no route at all.
 //
 //	plan := proof.NewPlan(rand.Reader)
-//	report := ... // run `agent-process __probe plan.Arg()` inside, read its stdout
+//	report := ... // run `agent-process __prove plan.Arg()` inside, read its stdout
 //	err := proof.Judge(plan, report, gatewayRequests)
 //
 // # Invariants

@@ -10,7 +10,7 @@ import (
 )
 
 // Verb is the hidden command that runs Main.
-const Verb = "__probe"
+const Verb = "__prove"
 
 // Destinations nobody owns: RFC 5737 and RFC 3849.
 const (

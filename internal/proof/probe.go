@@ -88,8 +88,11 @@ func (p Plan) tryTCP(ctx context.Context, check, ip string) Attempt {
 	conn, err := dial(ctx, "tcp", a.Target)
 	if err != nil {
 		a.Detail = err.Error()
-		if unreachable(err) {
+		switch {
+		case unreachable(err):
 			a.Result = NoRoute
+		case errors.Is(err, syscall.ECONNRESET): // closed before we saw it open
+			a.Result = Closed
 		}
 		return a
 	}

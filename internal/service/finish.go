@@ -66,7 +66,7 @@ func (x *session) finish(ctx context.Context, end ending) (sandbox.Run, error) {
 func (x *session) saveAll(ctx context.Context) error {
 	res, err := x.keeper.save(ctx, x.box)
 	if err != nil {
-		if err := x.box.Close(); err != nil {
+		if err := x.closeInside(); err != nil {
 			return err
 		}
 		if res, err = x.keeper.rescue(ctx); err != nil {

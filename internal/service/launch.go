@@ -127,22 +127,24 @@ func (n *network) serve(ctx context.Context, box sandbox.Sandbox) {
 	go func() { n.ended <- n.gateway.Serve(ctx, box.Sockets()) }()
 }
 
-// close ends the gateway and waits for it.
+// close ends the gateway and waits for it; again does nothing.
 func (n *network) close() error {
 	if n == nil || n.cancel == nil {
 		return nil
 	}
 	n.cancel()
+	n.cancel = nil
 	return <-n.ended
 }
 
-// closeInside ends the sandbox, then the gateway.
+// closeInside ends the gateway, so that nothing gets out any more, then the
+// sandbox.
 func (x *session) closeInside() error {
-	var err error
+	err := x.net.close()
 	if x.box != nil {
-		err = x.box.Close()
+		err = errors.Join(err, x.box.Close())
 	}
-	return errors.Join(err, x.net.close())
+	return err
 }
 
 // files are what the agent finds inside besides its tree.

@@ -51,5 +51,5 @@ func (s *Service) loginSandbox(ctx context.Context, cli agent.CLI) (box sandbox.
 	}
 	n := &network{gateway: gateway.New(egress, &hook.Server{Recorder: unrecorded{}, Now: s.Now})}
 	n.serve(ctx, box)
-	return box, func() error { return errors.Join(box.Close(), n.close()) }, nil
+	return box, func() error { return errors.Join(n.close(), box.Close()) }, nil
 }

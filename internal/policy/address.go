@@ -89,7 +89,7 @@ func ranges(pairs ...string) []addressRange {
 //
 // An IPv4-mapped address is refused as such: unmap it first if that is meant.
 func CheckAddress(addr netip.Addr) error {
-	kind := ""
+	var kind string
 	switch {
 	case !addr.IsValid():
 		kind = "not an address"

@@ -66,6 +66,7 @@ func BenchmarkConnect(b *testing.B) {
 	g := rawGateway(b, l)
 	bench := func(open func() net.Conn) func(b *testing.B) {
 		return func(b *testing.B) {
+			b.Helper()
 			b.ReportAllocs()
 			for b.Loop() {
 				c := open()
@@ -119,6 +120,7 @@ func BenchmarkTunnelBulk(b *testing.B) {
 
 func benchRequests(c *http.Client, target string) func(*testing.B) {
 	return func(b *testing.B) {
+		b.Helper()
 		b.ReportAllocs()
 		for b.Loop() {
 			if res, body := get(b, c, target); res.StatusCode != http.StatusOK || len(body) == 0 {

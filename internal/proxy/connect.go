@@ -149,7 +149,7 @@ func (v *visit) serveTLS(ctx context.Context) {
 		v.open(ctx)
 		return
 	}
-	v.relay(ctx, nil)
+	discard(v.relay(ctx, nil)) // without inspection there is nothing to switch to
 }
 
 // serveWeb serves port 80: HTTP, or TLS all the same.

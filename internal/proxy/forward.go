@@ -37,9 +37,6 @@ func (d destination) authority() string {
 	return d.host + ":" + strconv.Itoa(int(d.port))
 }
 
-// destinationKey is how the reverse proxy is told where to.
-type destinationKey struct{}
-
 // exchangeKey is how the reverse proxy's hooks find their exchange.
 type exchangeKey struct{}
 

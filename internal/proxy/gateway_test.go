@@ -311,7 +311,16 @@ func hello(w http.ResponseWriter, r *http.Request) {
 	_, _ = fmt.Fprintf(w, "hello from %s %s", r.Host, r.URL)
 }
 
-func get(tb testing.TB, c *http.Client, target string) (*http.Response, string) {
+// reply is a response whose body has been read.
+type reply struct {
+	Proto, Status string
+	ProtoMajor    int
+	StatusCode    int
+	Header        http.Header
+	Trailer       http.Header
+}
+
+func get(tb testing.TB, c *http.Client, target string) (reply, string) {
 	tb.Helper()
 	req, err := http.NewRequestWithContext(tb.Context(), http.MethodGet, target, nil)
 	if err != nil {
@@ -320,7 +329,7 @@ func get(tb testing.TB, c *http.Client, target string) (*http.Response, string) 
 	return do(tb, c, req)
 }
 
-func do(tb testing.TB, c *http.Client, req *http.Request) (*http.Response, string) {
+func do(tb testing.TB, c *http.Client, req *http.Request) (reply, string) {
 	tb.Helper()
 	res, err := c.Do(req)
 	if err != nil {
@@ -331,7 +340,7 @@ func do(tb testing.TB, c *http.Client, req *http.Request) (*http.Response, strin
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return res, string(body)
+	return reply{res.Proto, res.Status, res.ProtoMajor, res.StatusCode, res.Header, res.Trailer}, string(body)
 }
 
 // clientHello is what a real client sends first for a server name.

@@ -3,6 +3,7 @@ package proxy
 import (
 	"encoding/binary"
 	"errors"
+	"slices"
 )
 
 // What a connection that should begin with TLS may begin with instead.
@@ -44,7 +45,7 @@ func handshake(data []byte) ([]byte, error) {
 			return nil, err
 		}
 		if message == nil && len(rest) == 0 {
-			message = body[:len(body):len(body)] // one record, as usual: no copy
+			message = slices.Clip(body) // one record, as usual: no copy
 		} else {
 			message = append(message, body...)
 		}

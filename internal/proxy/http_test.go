@@ -41,7 +41,7 @@ func TestPlainHTTP(t *testing.T) {
 	})
 	c := g.client(t, nil)
 	res, body := get(t, c, "http://plain.example/a//b?x=1;y=2&z=%zz")
-	if res.StatusCode != 200 || body != `GET plain.example /a//b?x=1;y=2&z=%zz 0 "Go-http-client/1.1"` || res.Header.Get("X-Up") != "yes" {
+	if res.StatusCode != http.StatusOK || body != `GET plain.example /a//b?x=1;y=2&z=%zz 0 "Go-http-client/1.1"` || res.Header.Get("X-Up") != "yes" {
 		t.Errorf("%s %s", res.Status, body)
 	}
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://plain.example/p", struct{ io.Reader }{bytes.NewReader(make([]byte, 5<<20))})
@@ -61,7 +61,7 @@ func TestPlainHTTP(t *testing.T) {
 	if strings.Count(got, "200 OK") != 3 || !strings.Contains(got, "/3") || strings.Contains(got, "/2 0") {
 		t.Errorf("%q", got)
 	}
-	r := g.records.next(t, func(q audit.Request) bool { return q.Method == "POST" })
+	r := g.records.next(t, func(q audit.Request) bool { return q.Method == http.MethodPost })
 	if r.Up != 5<<20 || r.Status != 200 || r.Path != "http" || r.URLPath != "/p" || r.Rule != "http://plain.example (test)" || r.Address == "" {
 		t.Errorf("recorded %+v", r)
 	}
@@ -251,7 +251,7 @@ func upgradeOver(t *testing.T, c net.Conn, target, host string) {
 		t.Fatal(err)
 	}
 	defer func() { _ = res.Body.Close() }()
-	if line, err := br.ReadString('\n'); res.StatusCode != 101 || line != "echo hi\n" {
+	if line, err := br.ReadString('\n'); res.StatusCode != http.StatusSwitchingProtocols || line != "echo hi\n" {
 		t.Errorf("%s %q %v", res.Status, line, err)
 	}
 }

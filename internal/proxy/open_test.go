@@ -60,7 +60,6 @@ func httpClients(t *testing.T, g *gateway) map[string]*http.Client {
 }
 
 func TestCredentialIsSwapped(t *testing.T) {
-	t.Parallel()
 	g := openedGateway(t, hostAPI(t, mirror))
 	for proto, c := range httpClients(t, g) {
 		for _, tt := range []struct{ header, value, want string }{
@@ -91,7 +90,7 @@ func TestCredentialIsSwapped(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, r := range g.records.all() {
-		if r.Method != "POST" || r.URLPath != "/v1/messages" || r.Status != 200 || r.Up != 5 || r.Down == 0 || r.Verdict != audit.Allow {
+		if r.Method != http.MethodPost || r.URLPath != "/v1/messages" || r.Status != 200 || r.Up != 5 || r.Down == 0 || r.Verdict != audit.Allow {
 			t.Errorf("recorded %+v", r)
 		}
 	}
@@ -101,7 +100,6 @@ func TestCredentialIsSwapped(t *testing.T) {
 }
 
 func TestOtherCredentialsAreRefused(t *testing.T) {
-	t.Parallel()
 	g := openedGateway(t, hostAPI(t, func(_ http.ResponseWriter, r *http.Request) { t.Errorf("the host got %v", r.Header) }))
 	for proto, c := range httpClients(t, g) {
 		for _, tt := range []struct{ name, header, value, query string }{
@@ -211,7 +209,7 @@ func TestUntrustingClient(t *testing.T) {
 		_ = res.Body.Close()
 		t.Fatal("an unknown CA is trusted")
 	}
-	if r := g.records.next(t, func(q audit.Request) bool { return true }); !strings.Contains(r.Error, "NODE_EXTRA_CA_CERTS") {
+	if r := g.records.next(t, func(audit.Request) bool { return true }); !strings.Contains(r.Error, "NODE_EXTRA_CA_CERTS") {
 		t.Errorf("recorded %+v", r)
 	}
 }

@@ -223,7 +223,7 @@ func newReadiness(raw syscall.RawConn) *readiness {
 	r.try = func(fd uintptr) bool {
 		r.buf = getBuffer()
 		for {
-			r.n, r.err = syscall.Read(int(fd), *r.buf) //nolint:gosec // a descriptor
+			r.n, r.err = syscall.Read(int(fd), *r.buf)
 			if !errors.Is(r.err, syscall.EINTR) {
 				break
 			}

@@ -15,8 +15,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/net/http2"
-
 	"agentprocess/internal/audit"
 	"agentprocess/internal/policy"
 	"agentprocess/internal/sandbox"
@@ -32,7 +30,6 @@ type Server struct {
 	authority *authority              // nil when nothing is opened
 	transport *http.Transport
 	reverse   *httputil.ReverseProxy
-	h2        *http2.Server
 	slots     chan struct{} // one per connection
 	work      sync.WaitGroup
 	// redirectV6 and serving are set by Serve before anything is answered.
@@ -61,7 +58,6 @@ func New(cfg Config) (*Server, error) {
 		opened: map[string][]Credential{},
 		slots:  make(chan struct{}, cfg.Limits.Connections),
 		live:   map[*lease]struct{}{},
-		h2:     &http2.Server{IdleTimeout: cfg.Limits.KeepAlive, MaxConcurrentStreams: 250},
 	}
 	s.policy.Store(cfg.Policy)
 	if err := s.openHosts(); err != nil {

@@ -50,7 +50,7 @@ func imports() map[string][]string {
 		// What holds them together.
 		"internal/gateway": append(domain, "proxy", "hook"),
 		"internal/config":  {"sandbox", "policy"},
-		"internal/service": append(domain, "proxy", "hook", "proof", "gateway", "workspace", "agent", "secret", "store", "config"),
+		"internal/service": append(domain, "proxy", "hook", "proof", "gateway", "workspace", "agent", "secret", "store", "config", "scripted"),
 		// What people see.
 		"internal/term":     {},
 		"internal/report":   {"sandbox", "policy", "audit", "term"},

@@ -113,7 +113,9 @@ func (r reader) line(p token.Pos) int { return r.set.Position(p).Line }
 func (r reader) declaration(d ast.Decl) {
 	switch d := d.(type) {
 	case *ast.FuncDecl:
-		r.exported(d.Name, d.Doc)
+		if d.Recv == nil || ast.IsExported(receiver(d.Recv.List[0].Type)) {
+			r.exported(d.Name, d.Doc)
+		}
 		r.file.Functions = append(r.file.Functions, Function{
 			Name: d.Name.Name, Line: r.line(d.Pos()), Lines: r.line(d.End()) - r.line(d.Pos()) + 1,
 			Parameters: d.Type.Params.NumFields(),
@@ -123,6 +125,19 @@ func (r reader) declaration(d ast.Decl) {
 			r.spec(s, d.Doc)
 		}
 	}
+}
+
+// receiver is the name of the type that a method belongs to.
+func receiver(e ast.Expr) string {
+	switch e := e.(type) {
+	case *ast.StarExpr:
+		return receiver(e.X)
+	case *ast.IndexExpr: // a generic type
+		return receiver(e.X)
+	case *ast.Ident:
+		return e.Name
+	}
+	return ""
 }
 
 func (r reader) spec(s ast.Spec, group *ast.CommentGroup) {

@@ -28,11 +28,11 @@ const (
 // namespace sees, and records until that is full. What it prints is an error.
 func fillDisk(ctx context.Context, dir string) int {
 	if err := unix.Mount("small", dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "size=2m"); err != nil {
-		fmt.Println(err)
+		fmt.Fprintln(os.Stdout, err)
 		return exitNoMount
 	}
 	if err := fill(ctx, filepath.Join(dir, "state.db")); err != nil {
-		fmt.Println(err)
+		fmt.Fprintln(os.Stdout, err)
 		return exitWrong
 	}
 	return 0

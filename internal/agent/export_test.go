@@ -1,4 +1,9 @@
 package agent
 
-// ManagedSettings lets tests wire the hooks of a CLI outside any sandbox.
-var ManagedSettings = managedSettings
+// What tests outside the package look at.
+var (
+	// ManagedSettings wires the hooks of a CLI outside any sandbox.
+	ManagedSettings = managedSettings
+	// PackageName is the npm package for this machine.
+	PackageName = packageName
+)

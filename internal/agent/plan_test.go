@@ -1,0 +1,184 @@
+package agent_test
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+
+	"agentprocess/internal/agent"
+	"agentprocess/internal/sandbox"
+)
+
+func request(change func(*agent.Request)) agent.Request {
+	r := agent.Request{Goal: "do it", Dir: "/work", Home: "/home/agent"}
+	if change != nil {
+		change(&r)
+	}
+	return r
+}
+
+var claude = agent.Claude{CLI: agent.CLI{Path: "/usr/bin/claude", Version: "1.2.3"}}
+
+func TestPlanOfClaude(t *testing.T) {
+	p, err := claude.Plan(t.Context(), request(func(r *agent.Request) {
+		r.Goal, r.Model, r.CABundle = "--dangerous goal", "-m", "/run/ca.pem"
+		r.Credential = agent.StandIn{Env: "ANTHROPIC_API_KEY", Value: "sk-ant-api03-0123456789abcdefghijKLMNOPQRST"}
+		r.Environ = []string{"ANTHROPIC_API_KEY=real", "SECRET=real", "ANTHROPIC_MODEL=m"}
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(p.Stdin) != "--dangerous goal" || slices.Contains(p.Argv, "--dangerous goal") || !slices.Contains(p.Argv, "--model=-m") {
+		t.Errorf("argv = %q, stdin = %q", p.Argv, p.Stdin)
+	}
+	env := strings.Join(p.Env, "\n")
+	for _, want := range []string{"ANTHROPIC_API_KEY=sk-ant-api03-0", "ANTHROPIC_MODEL=m", "NODE_EXTRA_CA_CERTS=/run/ca.pem", "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1"} {
+		if !strings.Contains(env, want) {
+			t.Errorf("no %q in %q", want, p.Env)
+		}
+	}
+	if strings.Contains(env, "real") || strings.Contains(env, "IS_SANDBOX") {
+		t.Errorf("env = %q", p.Env)
+	}
+	if p.API != (agent.Endpoint{Scheme: "https", Host: "api.anthropic.com", Port: 443}) || !slices.Equal(p.Rules, []string{"api.anthropic.com"}) {
+		t.Errorf("api = %+v, rules = %q", p.API, p.Rules)
+	}
+	if len(p.Mounts) != 1 || !p.Mounts[0].ReadOnly || p.Mounts[0].Target != p.Argv[0] {
+		t.Errorf("mounts = %+v", p.Mounts)
+	}
+	if p.Info != (sandbox.AgentInfo{Kind: "claude", Version: "1.2.3", Model: "-m"}) {
+		t.Errorf("info = %+v", p.Info)
+	}
+	checkFiles(t, p.Files)
+}
+
+func checkFiles(t *testing.T, files []sandbox.File) {
+	t.Helper()
+	if len(files) != 2 {
+		t.Fatalf("files = %+v", files)
+	}
+	var managed struct {
+		Only  bool `json:"allowManagedHooksOnly"`
+		Hooks map[string][]struct {
+			Matcher string
+			Hooks   []struct {
+				Command string
+				Timeout int
+			}
+		}
+	}
+	if err := json.Unmarshal(files[0].Data, &managed); err != nil {
+		t.Fatal(err)
+	}
+	if files[0].Path != agent.ManagedSettingsPath || files[0].Owned || files[0].Mode&0o222 != 0 || !managed.Only {
+		t.Errorf("managed settings = %+v", files[0])
+	}
+	for _, event := range agent.HookEvents {
+		h := managed.Hooks[event]
+		if len(h) != 1 || h[0].Matcher != "*" || h[0].Hooks[0].Command != sandbox.BinaryPath+" hook" || h[0].Hooks[0].Timeout < 60 {
+			t.Errorf("hook of %s = %+v", event, h)
+		}
+	}
+	state := string(files[1].Data)
+	if files[1].Path != "/home/agent/.claude.json" || !files[1].Owned || !strings.Contains(state, `"/work"`) {
+		t.Errorf("state = %s", state)
+	}
+	if !strings.Contains(state, "hijKLMNOPQRST") || strings.Contains(state, "sk-ant-api03-0") {
+		t.Errorf("the key is not known by its end: %s", state)
+	}
+}
+
+func TestPlanWithoutCredentialHasNoPlaceholder(t *testing.T) {
+	p, err := claude.Plan(t.Context(), request(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, kv := range p.Env {
+		for _, name := range []string{"ANTHROPIC_API_KEY=", "ANTHROPIC_AUTH_TOKEN=", "CLAUDE_CODE_OAUTH_TOKEN="} {
+			if strings.HasPrefix(kv, name) {
+				t.Errorf("env has %q", kv)
+			}
+		}
+	}
+}
+
+func TestPlanAPI(t *testing.T) {
+	tests := map[string]struct {
+		base  string
+		rules []string
+		fails bool
+	}{
+		"default":      {"", []string{"api.anthropic.com"}, false},
+		"gateway":      {"https://LLM.corp.example/v1/x", []string{"llm.corp.example"}, false},
+		"port":         {"https://llm.corp.example:8443", []string{"llm.corp.example:8443"}, false},
+		"plain":        {"http://llm.corp.example", []string{"llm.corp.example:80"}, false},
+		"password":     {"https://user:hunter2@llm.corp.example", nil, true},
+		"no scheme":    {"llm.corp.example", nil, true},
+		"other scheme": {"ftp://llm.corp.example", nil, true},
+		"port 0":       {"https://llm.corp.example:0", nil, true},
+		"no host":      {"https://", nil, true},
+		"broken":       {"https://hunter2\x7f", nil, true},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			p, err := claude.Plan(t.Context(), request(func(r *agent.Request) { r.Environ = []string{"ANTHROPIC_BASE_URL=" + tt.base} }))
+			if (err != nil) != tt.fails || !slices.Equal(p.Rules, tt.rules) {
+				t.Errorf("rules = %q, err = %v", p.Rules, err)
+			}
+			if err != nil && strings.Contains(err.Error(), "hunter2") {
+				t.Errorf("the error shows the password: %v", err)
+			}
+		})
+	}
+}
+
+func TestPlanOfACloud(t *testing.T) {
+	tests := map[string]struct {
+		env  []string
+		rule string
+	}{
+		"bedrock":       {[]string{"CLAUDE_CODE_USE_BEDROCK=1", "AWS_REGION=eu-west-1"}, "bedrock-runtime.eu-west-1.amazonaws.com"},
+		"vertex":        {[]string{"CLAUDE_CODE_USE_VERTEX=true", "CLOUD_ML_REGION=europe-west1"}, "europe-west1-aiplatform.googleapis.com"},
+		"vertex global": {[]string{"CLAUDE_CODE_USE_VERTEX=1", "CLOUD_ML_REGION=global"}, "aiplatform.googleapis.com"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			p, err := claude.Plan(t.Context(), request(func(r *agent.Request) {
+				r.Env, r.Credential = tt.env, agent.StandIn{Env: "ANTHROPIC_API_KEY", Value: "x"}
+			}))
+			if err != nil || p.API.Host != "" || p.Rules[0] != tt.rule || slices.Contains(p.Env, "ANTHROPIC_API_KEY=x") {
+				t.Errorf("plan = %+v, %v", p, err)
+			}
+		})
+	}
+}
+
+func TestPlanRefuses(t *testing.T) {
+	tests := map[string]func(*agent.Request){
+		"no goal":       func(r *agent.Request) { r.Goal = " \n" },
+		"huge goal":     func(r *agent.Request) { r.Goal = strings.Repeat("x", 9<<20) },
+		"huge argument": func(r *agent.Request) { r.Goal, r.Interactive = strings.Repeat("x", 200<<10), true },
+		"NUL":           func(r *agent.Request) { r.Goal = "a\x00b" },
+	}
+	for name, change := range tests {
+		t.Run(name, func(t *testing.T) {
+			if _, err := claude.Plan(t.Context(), request(change)); sandbox.ErrorCode(err) != sandbox.CodeUsage {
+				t.Errorf("err = %v", err)
+			}
+		})
+	}
+	if _, err := (agent.Claude{}).Plan(t.Context(), request(nil)); sandbox.ErrorCode(err) != sandbox.CodeAgent {
+		t.Errorf("err = %v", err)
+	}
+}
+
+func TestPlanOfExec(t *testing.T) {
+	p, err := agent.Exec{}.Plan(t.Context(), agent.Request{Argv: []string{"make", "test"}, Goal: "g"})
+	if err != nil || !slices.Equal(p.Argv, []string{"make", "test"}) || !slices.Equal(p.Env, []string{"AGENT_PROCESS_GOAL=g"}) || p.Info.Kind != "exec" {
+		t.Errorf("plan = %+v, %v", p, err)
+	}
+	if _, err := (agent.Exec{}).Plan(t.Context(), agent.Request{}); sandbox.ErrorCode(err) != sandbox.CodeUsage {
+		t.Errorf("err = %v", err)
+	}
+}

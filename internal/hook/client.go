@@ -67,7 +67,8 @@ func consult(stdin io.Reader, socketPath string, timeout time.Duration) verdict 
 	case len(event) > MaxMessage-envelope:
 		return failure(event, fmt.Errorf("the hook's input is over %d bytes", MaxMessage-envelope))
 	}
-	a, err := ask(event, socketPath, timeout)
+	// A little less than our own life, so that the reason can be told.
+	a, err := ask(event, socketPath, timeout-timeout/10)
 	switch {
 	case err != nil:
 		return failure(event, err)

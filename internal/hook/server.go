@@ -154,6 +154,8 @@ func (s *Server) answer(ctx context.Context, data []byte, from Peer) answer {
 	d := Decision{Rule: "unreadable", Reason: "the hook's question could not be read"}
 	if err == nil {
 		d = s.decide(ctx, c)
+	} else {
+		c = Call{Event: c.Event, Tool: c.Tool, ToolUseID: c.ToolUseID, Peer: from} // for the record alone
 	}
 	if !d.Allow && d.Reason == "" {
 		d.Reason = "not allowed"
@@ -217,7 +219,7 @@ func (s *Server) receipt(c Call, d Decision, start time.Time) (string, Decision)
 		}
 		v.InputHash = hash
 	}
-	if c.Event == EventPreToolUse && s.Receipts != nil {
+	if c.Event == EventPreToolUse && len(c.Input) > 0 && s.Receipts != nil {
 		if err := s.Receipts.add(c, d.Allow); err != nil {
 			d = Decision{Rule: "receipt", Reason: err.Error()}
 			if s.OnViolation != nil {

@@ -18,9 +18,10 @@ type Execer interface {
 	Exec(ctx context.Context, cmd sandbox.Command) (sandbox.Process, error)
 }
 
-// ErrGitDir says that the private git directory is of no use any more. The work
-// is in the tree still: close the sandbox, call [Workspace.Rescue], start
-// another with the new [Workspace.Mounts], and commit there.
+// ErrGitDir says that the private git directory is of no use any more, or not
+// for committing. The work is in the tree still: import what commits there are,
+// if that works; close the sandbox, call [Workspace.Rescue], start another with
+// the new [Workspace.Mounts], and commit and import there.
 var ErrGitDir = errors.New("the agent's private git directory is unusable")
 
 // Message is a commit message, before its trailers.
@@ -115,7 +116,7 @@ func (w *Workspace) stage(ctx context.Context, g *insideGit) (notice string, err
 		case exit == 0:
 			return "", nil
 		case exit == 1: // some files could not be added, the others were
-			return stderr, nil
+			return stderr, w.checkWrites(ctx, g, stderr)
 		case try == 3 || !strings.Contains(stderr, "index.lock"):
 			return "", g.ruined("add", exit, stderr)
 		case try == 1: // somebody inside may just be at work
@@ -127,6 +128,17 @@ func (w *Workspace) stage(ctx context.Context, g *insideGit) (notice string, err
 			return "", err
 		}
 	}
+}
+
+// checkWrites tells files that cannot be added, such as a repository without a
+// commit, from objects that cannot be written.
+func (w *Workspace) checkWrites(ctx context.Context, g *insideGit, complaint string) error {
+	probe := "can objects be written? " + w.repo.cfg.Now().String() + complaint
+	exit, stderr, err := g.run(ctx, probe, "hash-object", "-w", "--stdin")
+	if err == nil && exit != 0 {
+		err = g.ruined("hash-object", exit, stderr)
+	}
+	return err
 }
 
 // insidePath is the PATH of programs that we run inside.

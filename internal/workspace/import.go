@@ -83,9 +83,9 @@ func (w *Workspace) incoming(ctx context.Context) (*incoming, error) {
 		return nil, err
 	}
 	branch := prefix + "heads/" + Branch(w.rec.Name)
-	in := &incoming{tip: firstOf(refs[prefix+"agent-process/head"], refs[branch]), more: map[string]string{}}
-	if in.tip == "" {
-		return nil, fmt.Errorf("branch %q was not served: %w", Branch(w.rec.Name), ErrGitDir)
+	in := &incoming{more: map[string]string{}}
+	if in.tip, err = w.received(ctx, refs[prefix+"agent-process/head"], refs[branch]); err != nil {
+		return nil, err
 	}
 	for ref, id := range refs {
 		name := strings.TrimPrefix(ref, prefix)
@@ -97,6 +97,28 @@ func (w *Workspace) incoming(ctx context.Context) (*incoming, error) {
 		return nil, fmt.Errorf("the agent made %d branches, more than %d", len(in.more), maxKept)
 	}
 	return in, w.onlyCommits(ctx, in.tips())
+}
+
+// received chooses the tip: what HEAD was at the last Commit, or the branch
+// when that went on from there since.
+func (w *Workspace) received(ctx context.Context, head, branch string) (string, error) {
+	switch {
+	case head == "" && branch == "":
+		return "", fmt.Errorf("branch %q was not served: %w", Branch(w.rec.Name), ErrGitDir)
+	case head == "" || branch == "" || head == branch:
+		return firstOf(head, branch), nil
+	}
+	if err := w.onlyCommits(ctx, []string{head, branch}); err != nil {
+		return "", err
+	}
+	on, err := w.isAncestor(ctx, head, branch)
+	if err != nil {
+		return "", fmt.Errorf("compare what was received: %w", err)
+	}
+	if on {
+		return branch, nil
+	}
+	return head, nil
 }
 
 // onlyCommits refuses refs of branches that name something else than a commit.

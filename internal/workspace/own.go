@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"agentprocess/internal/sandbox"
 )
@@ -30,12 +31,30 @@ func copyFile(to, from string) (err error) {
 	return nil
 }
 
+// tick is more than the granularity of the kernel's file times.
+const tick = 20 * time.Millisecond
+
+// copyIndex copies an index and dates it after every file it describes: git
+// hashes again all files as young as the index itself ("racy git"), which are
+// most of a small tree that was checked out just now. Nobody can have changed
+// one since, for no sandbox has them yet.
+func copyIndex(to, from string) error {
+	if err := copyFile(to, from); err != nil {
+		return err
+	}
+	later := time.Now().Add(tick)
+	if err := os.Chtimes(to, later, later); err != nil {
+		return fmt.Errorf("date the index: %w", err)
+	}
+	return nil
+}
+
 // readableBy reports whether owner, who belongs to no other group, can read
 // object directories that may be somebody else's.
 func readableBy(dirs []string, owner sandbox.Identity) bool {
 	for _, dir := range dirs {
 		paths := []string{dir, filepath.Join(dir, "pack")}
-		for _, pattern := range []string{"pack/*", "[0-9a-f][0-9a-f]"} {
+		for _, pattern := range []string{"pack/*.pack", "pack/*.idx", "[0-9a-f][0-9a-f]"} {
 			more, err := filepath.Glob(filepath.Join(escapeGlob(dir), pattern))
 			if err != nil {
 				return false

@@ -3,6 +3,7 @@ package workspace
 import (
 	"context"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 
@@ -103,7 +104,11 @@ func (r *Repository) checkNotCheckedOut(name string) error {
 		registered = append(registered, registration{path: r.Top, head: headRef(r.CommonDir)})
 	}
 	for _, g := range registered {
-		if g.head == branchRef(name) {
+		if g.head != branchRef(name) {
+			continue
+		}
+		// What stands registered but is gone holds nothing back.
+		if _, err := os.Lstat(g.path); err == nil {
 			return sandbox.Fail(sandbox.CodeRepository, fmt.Errorf("branch %q is checked out in %q", Branch(name), g.path),
 				"check out another branch there, or remove it: git worktree remove "+shellQuote(g.path))
 		}

@@ -154,6 +154,9 @@ func (w *Workspace) build(ctx context.Context, o Options) error {
 	if err := os.WriteFile(w.path(emptyName), nil, 0o600); err != nil {
 		return err
 	}
+	if err := w.own(w.path(emptyName)); err != nil {
+		return err
+	}
 	return w.update(func(*record) {})
 }
 
@@ -253,13 +256,14 @@ func (w *Workspace) makePrivate(ctx context.Context, index string) error {
 		return err
 	}
 	if w.rec.Strict {
-		c := w.quarantine("pack-objects", "--revs", "-q", filepath.Join(dir, "objects", "pack", "pack"))
+		// In a partial clone some objects are missing, and nobody misses them.
+		c := w.quarantine("pack-objects", "--revs", "-q", "--missing=allow-any", filepath.Join(dir, "objects", "pack", "pack"))
 		c.stdin = strings.NewReader(w.Tip() + "\n")
 		if _, err := w.repo.git.run(ctx, c); err != nil {
 			return fmt.Errorf("copy the objects of %s: %w", w.Tip(), err)
 		}
 	}
-	if err := copyFile(filepath.Join(dir, "index"), index); err != nil {
+	if err := copyIndex(filepath.Join(dir, "index"), index); err != nil {
 		return err
 	}
 	if !w.mustChown() {

@@ -22,12 +22,10 @@ func (w *Workspace) AddWorktree(ctx context.Context) error {
 	w.worktreeMu.Lock()
 	defer w.worktreeMu.Unlock()
 	r, path, tip := w.repo, w.WorktreePath(), ""
-	err := r.locked(ctx, func() error {
-		c := r.common("worktree", "add", "--no-checkout", "--force", "--quiet", path, Branch(w.rec.Name))
-		if _, err := r.git.retry(ctx, c, ""); err != nil {
+	err := r.locked(ctx, func() (err error) {
+		if err = r.register(ctx, w.rec.Name, path); err != nil {
 			return err
 		}
-		var err error
 		tip, err = r.git.line(ctx, r.common("rev-parse", "--verify", "-q", branchRef(w.rec.Name)))
 		return err
 	})
@@ -183,6 +181,8 @@ func (r *Repository) removeWorktree(ctx context.Context, name, path, tip string)
 	switch {
 	case !ok && gone:
 		return WorktreeRemoval{Removed: true}, nil
+	case !ok && r.onlyPointer(path):
+		return WorktreeRemoval{Removed: true}, RemoveTree(path)
 	case !ok:
 		return WorktreeRemoval{Kept: "it is not a worktree of this repository"}, nil
 	case g.locked():
@@ -199,11 +199,7 @@ func (r *Repository) removeWorktree(ctx context.Context, name, path, tip string)
 			return WorktreeRemoval{Kept: "it holds what is in no commit", Paths: paths}, nil
 		}
 	}
-	if _, err := r.git.retry(ctx, r.common("worktree", "remove", "--force", path), ""); err != nil {
-		return WorktreeRemoval{}, err
-	}
-	_ = os.Remove(r.WorktreesDir) // only goes when it is empty
-	return WorktreeRemoval{Removed: true}, nil
+	return WorktreeRemoval{Removed: true}, r.unregister(g)
 }
 
 // personal lists what in a worktree is of none of the commits it may have been

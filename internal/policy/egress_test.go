@@ -122,6 +122,22 @@ func TestSplitAuthority(t *testing.T) {
 	}
 }
 
+func FuzzSplitAuthority(f *testing.F) {
+	for _, s := range []string{"example.com:443", "example.com", "[::1]:443", "a@b:1", "EXAMPLE.com.:8443", ":", "a:", "1.2.3.4:5", "a:b:c"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, in string) {
+		host, port, err := SplitAuthority(in, 80)
+		if err != nil {
+			return
+		}
+		h, p, err := SplitAuthority(fmt.Sprintf("%s:%d", host, port), 0)
+		if err != nil || h != host || p != port || port == 0 {
+			t.Errorf("%q gives %q and %d, and those %q and %d: %v", in, host, port, h, p, err)
+		}
+	})
+}
+
 func TestCheckAddress(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct{ addr, kind string }{

@@ -88,6 +88,7 @@ func (h *h1) takeOver() *peeked {
 		discard(err) // what is buffered can be peeked
 		p.head = append(p.head, ahead...)
 	}
+	h.br, h.bw = nil, nil // a tunnel may last for hours and needs neither
 	return p
 }
 

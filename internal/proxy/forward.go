@@ -207,7 +207,12 @@ func rewrite(r *httputil.ProxyRequest) {
 func modify(res *http.Response) error {
 	e := exchangeOf(res.Request.Context())
 	e.flow.rec.Status = res.StatusCode
-	mask(res.Header, e.to.opened)
+	res.Header.Del(DeniedHeader) // a host does not speak for us
+	if len(e.to.opened) > 0 {
+		mask(res.Header, e.to.opened)
+		// A client that sent a cookie back would be refused, see swap.
+		res.Header.Del("Set-Cookie")
+	}
 	if res.StatusCode != http.StatusSwitchingProtocols {
 		res.Body = &responseBody{ReadCloser: res.Body, res: res, exchange: e}
 	}

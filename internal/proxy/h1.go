@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -126,7 +127,8 @@ func (h *h1) peekHead() ([]byte, error) {
 		case len(have) >= maxHead:
 			return nil, malformed(errHeadSize)
 		case len(have) == h.br.Size():
-			h.br = bufio.NewReaderSize(h.br, maxHead+h1Buffer)
+			// Not on top of the old reader, where bytes could stay behind.
+			h.br = bufio.NewReaderSize(io.MultiReader(bytes.NewReader(bytes.Clone(have)), h.conn), maxHead+h1Buffer)
 		}
 		if _, err := h.br.Peek(len(have) + 1); err != nil {
 			return nil, h.cutShort(err)

@@ -43,6 +43,8 @@ func mirror(w http.ResponseWriter, r *http.Request) {
 	n, _ := io.Copy(io.Discard, r.Body)
 	w.Header().Set("X-Reflected", "seen "+r.Header.Get("Authorization")+r.Header.Get("X-Api-Key"))
 	w.Header().Set("Trailer", "X-Trailer")
+	w.Header().Set("Set-Cookie", "a=b")
+	w.Header().Set(DeniedHeader, "net-0")
 	_, _ = fmt.Fprintf(w, "%s host=%s auth=%t key=%t n=%d", r.Proto, r.Host, r.Header.Get("Authorization") == "Bearer "+realToken, r.Header.Get("X-Api-Key") == realToken, n)
 	w.Header().Set("X-Trailer", "t "+r.Header.Get("Authorization"))
 }
@@ -79,6 +81,9 @@ func TestCredentialIsSwapped(t *testing.T) {
 				}
 				if all := fmt.Sprint(res.Header, res.Trailer); strings.Contains(all, realToken) || (tt.header != "Accept" && !strings.Contains(all, placeholder)) {
 					t.Errorf("headers %v", all)
+				}
+				if res.Header.Get("Set-Cookie")+res.Header.Get(DeniedHeader) != "" {
+					t.Errorf("headers %v", res.Header)
 				}
 				if tt.header == "Authorization" && res.Trailer.Get("X-Trailer") != "t Bearer "+placeholder {
 					t.Errorf("trailer %v", res.Trailer)

@@ -440,3 +440,34 @@ type dialerFunc func(address string) (net.Conn, error)
 func (d dialerFunc) DialContext(_ context.Context, _, address string) (net.Conn, error) {
 	return d(address)
 }
+
+// Clients may send what goes through the tunnel together with the request for
+// it, and the request may be long.
+func TestConnectWithBytesAhead(t *testing.T) {
+	t.Parallel()
+	l := listen(t)
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() { _, _ = io.Copy(c, c); _ = c.Close() }()
+		}
+	}()
+	g := newGateway(t, "a.example:7", func(c *Config) { to(t, c, "a.example", l.Addr().String()) })
+	for _, size := range []int{0, 4000, 4096, 8000, maxHead - 100} {
+		for _, ahead := range []int{1, 4096, 100_000} {
+			c := dial(t, g.proxy)
+			payload := bytes.Repeat([]byte("0123456789"), ahead/10+1)[:ahead]
+			go func() {
+				_, _ = fmt.Fprintf(c, "CONNECT a.example:7 HTTP/1.1\r\nX: %s\r\n\r\n%s", strings.Repeat("x", size), payload)
+				_ = c.CloseWrite()
+			}()
+			got, err := io.ReadAll(c)
+			if want := established + string(payload); err != nil || string(got) != want {
+				t.Errorf("%d and %d: %d bytes back, want %d: %v", size, ahead, len(got), len(want), err)
+			}
+		}
+	}
+}

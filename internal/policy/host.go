@@ -47,7 +47,7 @@ const (
 // in the WHATWG URL standard, a name whose last label is a number is an
 // address or nothing at all.
 //
-// '_' is allowed in the first label, where real hosts have it.
+// '_' is allowed, but for the last label: real hosts have it.
 func NormalizeHost(host string) (string, error) {
 	if err := precheck(host); err != nil {
 		return "", &HostError{Host: host, Why: err}
@@ -156,20 +156,23 @@ func checkName(name string) error {
 	if len(name) > maxHost {
 		return ErrHostLength
 	}
-	first, last := true, ""
+	last := ""
 	for label := range strings.SplitSeq(name, ".") {
-		if err := checkLabel(label, first); err != nil {
+		if err := checkLabel(label); err != nil {
 			return err
 		}
-		first, last = false, label
+		last = label
 	}
-	if numeric(last) {
+	switch {
+	case numeric(last):
 		return ErrHostAddress
+	case strings.Contains(last, "_"):
+		return ErrHostCharacter
 	}
 	return nil
 }
 
-func checkLabel(label string, first bool) error {
+func checkLabel(label string) error {
 	switch {
 	case label == "":
 		return ErrHostLabel
@@ -178,8 +181,8 @@ func checkLabel(label string, first bool) error {
 	}
 	for i := range len(label) {
 		c := label[i]
-		letter := c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-'
-		if !letter && (c != '_' || !first) {
+		letter := c >= 'a' && c <= 'z' || c >= '0' && c <= '9'
+		if !letter && c != '-' && c != '_' {
 			return ErrHostCharacter
 		}
 	}

@@ -224,4 +224,3 @@ func writePrivate(path string, data []byte, uid int) (err error) {
 	_ = dir.Sync()
 	return dir.Close()
 }
-

@@ -87,7 +87,7 @@ func newLeaf(ca *x509.Certificate, caKey *ecdsa.PrivateKey, host string, serial 
 	if err != nil {
 		return nil, fmt.Errorf("make a certificate for %q: %w", host, err)
 	}
-	return &tls.Certificate{Certificate: [][]byte{der, ca.Raw}, PrivateKey: key}, nil
+	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, nil
 }
 
 func everyAddress() []*net.IPNet {

@@ -56,8 +56,11 @@ func (f *flow) deny(d *denied) {
 
 // fail notes that what was allowed did not work, or that it was cut.
 func (f *flow) fail(ctx context.Context, err error) {
-	if errors.Is(context.Cause(ctx), errNarrowed) {
+	switch cause := context.Cause(ctx); {
+	case errors.Is(cause, errNarrowed):
 		err = errNarrowed
+	case cause != nil:
+		return // the run or the client ended it
 	}
 	if err == nil || f.rec.Error != "" {
 		return

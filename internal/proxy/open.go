@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -23,7 +24,7 @@ func (v *visit) open(ctx context.Context) {
 	handshake, cancel := context.WithTimeout(ctx, s.cfg.Limits.Header)
 	defer cancel()
 	if err := conn.HandshakeContext(handshake); err != nil {
-		v.flow.fail(ctx, errors.Join(errHandshake, err))
+		v.flow.fail(ctx, fmt.Errorf("%w: %w", errHandshake, err))
 		discard(v.client.Close())
 		return
 	}

@@ -31,6 +31,8 @@ type tunnel struct {
 	last    atomic.Int64 // when a byte last moved, Unix nanoseconds
 	// refused is set when inspect did not let the client's bytes through.
 	refused atomic.Bool
+	first   sync.Once
+	cause   error // what went wrong first; the rest is its consequence
 }
 
 // relay runs until both directions have ended, one fails, or ctx ends. The
@@ -48,28 +50,40 @@ func (t *tunnel) relay(ctx context.Context) error {
 	watch := t.watchdog(func() { timedOut.Store(true); closeBoth() })
 	defer watch()
 
-	down := make(chan error, 1)
+	down := make(chan struct{})
 	go func() {
+		defer close(down)
 		err := t.pump(t.client.Conn, t.upstream, &t.flow.down)
-		if err != nil && !t.refused.Load() {
+		if err == nil {
+			return
+		}
+		t.fail(err, syscall.EPIPE)
+		if !t.refused.Load() {
 			closeBoth()
 		}
-		down <- err
 	}()
-	err := t.upward()
-	if err != nil {
+	if err := t.upward(); err != nil {
+		t.fail(err, syscall.ECONNRESET)
 		discard(t.upstream.Close())
 		if !t.refused.Load() {
 			closeBoth()
 		}
 	}
-	if derr := <-down; err == nil {
-		err = derr
-	}
+	<-down
 	if timedOut.Load() {
 		return errIdle
 	}
-	return err
+	return t.cause
+}
+
+// fail notes what went wrong first. A client that goes away without ceremony,
+// which shows as gone, is an end like any other.
+func (t *tunnel) fail(err, gone error) {
+	t.first.Do(func() {
+		if !errors.Is(err, gone) {
+			t.cause = err
+		}
+	})
 }
 
 // upward sends what was peeked, then the rest.

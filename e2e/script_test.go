@@ -17,6 +17,7 @@ var update = flag.Bool("update", false, "rewrite the expected output in scripts"
 
 // TestScripts runs every script below testdata, one folder a subject.
 func TestScripts(t *testing.T) {
+	w := newWorld(t)
 	dirs, err := filepath.Glob("testdata/*")
 	if err != nil {
 		t.Fatal(err)
@@ -28,7 +29,7 @@ func TestScripts(t *testing.T) {
 		}
 		t.Run(filepath.Base(dir), func(t *testing.T) {
 			testscript.Run(t, testscript.Params{
-				Dir: dir, Setup: setup, Cmds: commands(), UpdateScripts: *update, RequireExplicitExec: true,
+				Dir: dir, Setup: func(env *testscript.Env) error { return setup(env, w) }, Cmds: commands(), UpdateScripts: *update, RequireExplicitExec: true,
 				Condition: condition,
 			})
 		})
@@ -44,7 +45,7 @@ func condition(cond string) (bool, error) {
 }
 
 // setup gives each script a home, a world and the built binary.
-func setup(env *testscript.Env) error {
+func setup(env *testscript.Env, w *world) error {
 	home := filepath.Join(env.WorkDir, "home")
 	if err := os.MkdirAll(home, 0o755); err != nil {
 		return err
@@ -60,8 +61,6 @@ func setup(env *testscript.Env) error {
 	} {
 		env.Vars = append(env.Vars, kv)
 	}
-	w := newWorld(env.T().(testing.TB))
-	env.Values[worldKey{}] = w
 	env.Values[apiKey{}] = &apis{}
 	env.Defer(func() { w.check(env.T().(testing.TB)) })
 	return nil
@@ -71,11 +70,8 @@ func setup(env *testscript.Env) error {
 // agent's program.
 func sharedCache() string { return filepath.Join(os.Getenv(scratchVar), "cache") }
 
-// Keys of what a script's environment carries.
-type (
-	worldKey struct{}
-	apiKey   struct{}
-)
+// apiKey is the key of a script's servers.
+type apiKey struct{}
 
 // commands are the verbs that scripts have besides testscript's.
 func commands() map[string]func(*testscript.TestScript, bool, []string) {

@@ -19,7 +19,7 @@ const defaultAPI = "https://api.anthropic.com"
 
 // Names of variables that Claude Code reads.
 const (
-	envAPIKey  = "ANTHROPIC_API_KEY"
+	envAPIKey  = "ANTHROPIC_API_KEY" //nolint:gosec // a name, not a key
 	envBaseURL = "ANTHROPIC_BASE_URL"
 )
 
@@ -33,22 +33,26 @@ const (
 
 // passed are the variables of the user's that configure the API and hold no
 // secret.
-var passed = []string{
-	envBaseURL, "ANTHROPIC_MODEL", "ANTHROPIC_SMALL_FAST_MODEL", "ANTHROPIC_DEFAULT_OPUS_MODEL",
-	"ANTHROPIC_DEFAULT_SONNET_MODEL", "ANTHROPIC_DEFAULT_HAIKU_MODEL", "CLAUDE_CODE_SUBAGENT_MODEL",
-	"CLAUDE_CODE_MAX_OUTPUT_TOKENS", "MAX_THINKING_TOKENS", "API_TIMEOUT_MS",
+func passed() []string {
+	return []string{
+		envBaseURL, "ANTHROPIC_MODEL", "ANTHROPIC_SMALL_FAST_MODEL", "ANTHROPIC_DEFAULT_OPUS_MODEL",
+		"ANTHROPIC_DEFAULT_SONNET_MODEL", "ANTHROPIC_DEFAULT_HAIKU_MODEL", "CLAUDE_CODE_SUBAGENT_MODEL",
+		"CLAUDE_CODE_MAX_OUTPUT_TOKENS", "MAX_THINKING_TOKENS", "API_TIMEOUT_MS",
+	}
 }
 
 // quiet are the variables that keep the CLI from doing anything but its job.
-var quiet = []string{
-	"CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1",
-	"CLAUDE_CODE_DISABLE_OFFICIAL_MARKETPLACE_AUTOINSTALL=1",
-	"DISABLE_AUTOUPDATER=1",
-	"DISABLE_ERROR_REPORTING=1",
-	"DISABLE_FEEDBACK_COMMAND=1",
-	"DISABLE_INSTALLATION_CHECKS=1",
-	"DISABLE_TELEMETRY=1",
-	"DISABLE_UPGRADE_COMMAND=1",
+func quiet() []string {
+	return []string{
+		"CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1",
+		"CLAUDE_CODE_DISABLE_OFFICIAL_MARKETPLACE_AUTOINSTALL=1",
+		"DISABLE_AUTOUPDATER=1",
+		"DISABLE_ERROR_REPORTING=1",
+		"DISABLE_FEEDBACK_COMMAND=1",
+		"DISABLE_INSTALLATION_CHECKS=1",
+		"DISABLE_TELEMETRY=1",
+		"DISABLE_UPGRADE_COMMAND=1",
+	}
 }
 
 // Claude runs Claude Code.
@@ -64,12 +68,12 @@ func (c Claude) Plan(_ context.Context, r Request) (Plan, error) {
 		return Plan{}, err
 	}
 	p := Plan{
-		Env:    slices.Clone(quiet),
+		Env:    quiet(),
 		Files:  seeded,
 		Mounts: []sandbox.Mount{{Kind: sandbox.MountBind, Source: c.CLI.Path, Target: ClaudePath, ReadOnly: true}},
 		Info:   sandbox.AgentInfo{Kind: KindClaude, Version: c.CLI.Version, Model: r.Model},
 	}
-	for _, name := range passed {
+	for _, name := range passed() {
 		if value := lookup(r.Environ, name); value != "" && lookup(r.Env, name) == "" {
 			p.Env = append(p.Env, name+"="+value)
 		}

@@ -30,9 +30,9 @@ const hookArg = "hook-client-for-tests"
 
 func TestMain(m *testing.M) {
 	if len(os.Args) == 3 && os.Args[1] == hookArg {
-		os.Exit(hook.ClientMain(os.Stdin, os.Stderr, os.Args[2])) //nolint:forbidigo // this is a main
+		os.Exit(hook.ClientMain(os.Stdin, os.Stderr, os.Args[2]))
 	}
-	os.Exit(m.Run()) //nolint:forbidigo // this is a main
+	os.Exit(m.Run())
 }
 
 // session is one run of the real CLI against a scripted API, outside any
@@ -87,7 +87,7 @@ func newSession(t *testing.T, script scripted.Script) *session {
 	s.receipts = hook.NewReceipts(s.home)
 	s.server = &hook.Server{Recorder: audit.NewRecorder("test", time.Now, s.record), Receipts: s.receipts, Nonce: "n"}
 	s.socket = filepath.Join(base, "hook.sock")
-	ln, err := net.Listen("unix", s.socket)
+	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "unix", s.socket)
 	if err != nil {
 		t.Fatal(err)
 	}

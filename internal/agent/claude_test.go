@@ -2,6 +2,7 @@ package agent_test
 
 import (
 	"context"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -32,10 +33,10 @@ func TestClaudeWritesAFile(t *testing.T) {
 		t.Errorf("cost = %+v", o.result.Cost)
 	}
 	for _, r := range s.api.Requests() {
-		if r.Method == "POST" && r.Header.Get("Authorization") != "Bearer sk-ant-oat01-placeholder" {
+		if r.Method == http.MethodPost && r.Header.Get("Authorization") != "Bearer sk-ant-oat01-placeholder" {
 			t.Errorf("%s %s came with Authorization %q", r.Method, r.Path, r.Header.Get("Authorization"))
 		}
-		if r.Method == "POST" && !strings.HasPrefix(r.Path, "/v1/messages") {
+		if r.Method == http.MethodPost && !strings.HasPrefix(r.Path, "/v1/messages") {
 			t.Errorf("asked for %s %s", r.Method, r.Path)
 		}
 	}

@@ -107,10 +107,17 @@ func lookPath(name, path string) (string, bool) {
 	return "", false
 }
 
-// managers are programs that stand in for many others: an executable of that
-// name says nothing of Claude Code, and does not work where its own files are
-// missing.
-var managers = map[string]bool{"volta-shim": true, "mise": true, "asdf": true, "rtx": true, "proto-shim": true}
+// isManager says whether a program stands in for many others: an executable of
+// that name says nothing of Claude Code, and does not work where its own files
+// are missing.
+func isManager(name string) bool {
+	switch name {
+	case "volta-shim", "mise", "rtx", "asdf", "proto-shim":
+		return true
+	default:
+		return false
+	}
+}
 
 // native finds the native executable behind path: itself, or the one that the
 // npm package's wrapper runs.
@@ -125,7 +132,7 @@ func native(path string) (string, error) {
 	}
 	elfErr := checkELF(resolved)
 	switch {
-	case elfErr == nil && managers[filepath.Base(resolved)]:
+	case elfErr == nil && isManager(filepath.Base(resolved)):
 		return "", fmt.Errorf("%q belongs to %s, a version manager: name the executable it runs", path, filepath.Base(resolved))
 	case elfErr == nil:
 		return resolved, nil
@@ -230,7 +237,7 @@ func askVersion(ctx context.Context, path string) (string, error) {
 	defer cancel()
 	out, err := execx.Output(ctx, execx.Cmd{
 		Argv: []string{path, "--version"}, Dir: "/",
-		Env: append([]string{"PATH=/usr/bin:/bin", "HOME=/nonexistent"}, quiet...),
+		Env: append([]string{"PATH=/usr/bin:/bin", "HOME=/nonexistent"}, quiet()...),
 	})
 	if err != nil {
 		return "", err

@@ -238,12 +238,12 @@ func TestFindRefusesByFlag(t *testing.T) {
 }
 
 func TestFindTheRealOneByPathRemembersItsVersion(t *testing.T) {
-	real := agenttest.Claude(t)
+	cli := agenttest.Claude(t)
 	cache := t.TempDir()
 	for range 2 {
-		cli, err := agent.Find(t.Context(), agent.FindOptions{Path: real.Path, CacheDir: cache})
-		if err != nil || cli.Version != agent.PinnedVersion || cli.Source != agent.SourceFlag {
-			t.Fatalf("cli = %+v, %v", cli, err)
+		found, err := agent.Find(t.Context(), agent.FindOptions{Path: cli.Path, CacheDir: cache})
+		if err != nil || found.Version != agent.PinnedVersion || found.Source != agent.SourceFlag {
+			t.Fatalf("found = %+v, %v", found, err)
 		}
 	}
 	data, err := os.ReadFile(filepath.Join(cache, "claude", "versions.json"))

@@ -73,7 +73,7 @@ func (o FindOptions) cached(ctx context.Context) (CLI, error) {
 // verify says whether dir holds the version and nobody has touched it. The
 // executable is read only when its size or time is not as recorded.
 func verify(dir, version string) error {
-	data, err := os.ReadFile(filepath.Join(dir, recordName)) //nolint:gosec // our own cache
+	data, err := os.ReadFile(filepath.Join(dir, recordName))
 	if err != nil {
 		return err
 	}
@@ -195,7 +195,7 @@ func integrity(stage string) string {
 }
 
 func readJSON(path string, v any) error {
-	data, err := os.ReadFile(path) //nolint:gosec // below our own staging directory
+	data, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}
@@ -206,7 +206,7 @@ func readJSON(path string, v any) error {
 }
 
 func hashFile(path string) (string, error) {
-	f, err := os.Open(path) //nolint:gosec // our own cache
+	f, err := os.Open(path)
 	if err != nil {
 		return "", err
 	}
@@ -220,14 +220,14 @@ func hashFile(path string) (string, error) {
 
 // lock takes a lock between processes, or gives up with ctx.
 func lock(ctx context.Context, path string) (unlock func(), err error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // our own cache
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open lock: %w", err)
 	}
 	tick := time.NewTicker(lockRetry)
 	defer tick.Stop()
 	for {
-		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) //nolint:gosec // a descriptor fits an int
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		switch {
 		case err == nil:
 			return func() { _ = f.Close() }, nil // closing gives the lock back

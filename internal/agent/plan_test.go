@@ -74,7 +74,7 @@ func checkFiles(t *testing.T, files []sandbox.File) {
 	if files[0].Path != agent.ManagedSettingsPath || files[0].Owned || files[0].Mode&0o222 != 0 || !managed.Only {
 		t.Errorf("managed settings = %+v", files[0])
 	}
-	for _, event := range agent.HookEvents {
+	for _, event := range agent.HookEvents() {
 		h := managed.Hooks[event]
 		if len(h) != 1 || h[0].Matcher != "*" || h[0].Hooks[0].Command != sandbox.BinaryPath+" hook" || h[0].Hooks[0].Timeout < 60 {
 			t.Errorf("hook of %s = %+v", event, h)

@@ -21,12 +21,14 @@ const hookTimeout = 120
 // Two are not: a WorktreeCreate hook replaces the CLI's own way to make a
 // worktree, so one that only watches makes every isolated subagent fail, and
 // WorktreeRemove is its other half.
-var HookEvents = []string{
-	"PreToolUse", "PostToolUse", "PostToolUseFailure", "PostToolBatch", "Notification", "UserPromptSubmit",
-	"UserPromptExpansion", "SessionStart", "SessionEnd", "Stop", "StopFailure", "SubagentStart", "SubagentStop",
-	"PreCompact", "PostCompact", "PermissionRequest", "PermissionDenied", "Setup", "TeammateIdle", "TaskCreated",
-	"TaskCompleted", "Elicitation", "ElicitationResult", "ConfigChange", "InstructionsLoaded", "CwdChanged",
-	"FileChanged", "MessageDisplay",
+func HookEvents() []string {
+	return []string{
+		"PreToolUse", "PostToolUse", "PostToolUseFailure", "PostToolBatch", "Notification", "UserPromptSubmit",
+		"UserPromptExpansion", "SessionStart", "SessionEnd", "Stop", "StopFailure", "SubagentStart", "SubagentStop",
+		"PreCompact", "PostCompact", "PermissionRequest", "PermissionDenied", "Setup", "TeammateIdle", "TaskCreated",
+		"TaskCompleted", "Elicitation", "ElicitationResult", "ConfigChange", "InstructionsLoaded", "CwdChanged",
+		"FileChanged", "MessageDisplay",
+	}
 }
 
 // managedSettings wires every event to command. The project's own hooks are
@@ -42,7 +44,7 @@ func managedSettings(command string) ([]byte, error) {
 		Hooks   []hook `json:"hooks"`
 	}
 	hooks := map[string][]group{}
-	for _, event := range HookEvents {
+	for _, event := range HookEvents() {
 		hooks[event] = []group{{Matcher: "*", Hooks: []hook{{Type: "command", Command: command, Timeout: hookTimeout}}}}
 	}
 	return json.MarshalIndent(map[string]any{

@@ -106,7 +106,7 @@ func ask(event []byte, socketPath string, timeout time.Duration) (answer, error)
 	if err != nil {
 		return answer{}, err
 	}
-	defer conn.Close() //nolint:errcheck // the answer is what counts
+	defer conn.Close()
 	if deadline, ok := ctx.Deadline(); ok {
 		if err := conn.SetDeadline(deadline); err != nil {
 			return answer{}, fmt.Errorf("set deadline: %w", err)

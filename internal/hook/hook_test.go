@@ -50,7 +50,7 @@ func serve(t testing.TB, change func(*Server)) (server *Server, record *sink, so
 		change(server)
 	}
 	socket = filepath.Join(t.TempDir(), "s")
-	ln, err := net.Listen("unix", socket)
+	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "unix", socket)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -234,7 +234,7 @@ func TestClientFailsClosed(t *testing.T) {
 func replyWith(t *testing.T, reply []byte) string {
 	t.Helper()
 	socket := filepath.Join(t.TempDir(), "s")
-	ln, err := net.Listen("unix", socket)
+	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "unix", socket)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -326,7 +326,7 @@ func (endless) Read(p []byte) (int, error) {
 func replyNever(t *testing.T) string {
 	t.Helper()
 	socket := filepath.Join(t.TempDir(), "s")
-	ln, err := net.Listen("unix", socket)
+	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "unix", socket)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -356,7 +356,7 @@ func TestHostileCallers(t *testing.T) {
 	_, _, socket := serve(t, nil)
 	for _, start := range [][]byte{nil, {0, 0}, {0, 255, 0, 0, '{'}, {255, 255, 255, 255}, []byte("GET / HTTP/1.1\r\n\r\n")} {
 		for range 3 {
-			conn, err := net.Dial("unix", socket)
+			conn, err := (&net.Dialer{}).DialContext(t.Context(), "unix", socket)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -374,14 +374,14 @@ func TestHostileCallers(t *testing.T) {
 func TestServeEndsWithSilentCallers(t *testing.T) {
 	s := &Server{Recorder: audit.NewRecorder("run", time.Now)}
 	socket := filepath.Join(t.TempDir(), "s")
-	ln, err := net.Listen("unix", socket)
+	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "unix", socket)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() { done <- s.Serve(ctx, ln) }()
-	conn, err := net.Dial("unix", socket)
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "unix", socket)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -134,10 +134,12 @@ func (r *Receipts) called(id string, input json.RawMessage) error {
 // neverRan are the beginnings of results that the CLI gives without asking a
 // hook, because it does not run the tool: an unknown tool, an input that does
 // not fit, a file not read before, a turn that was cut short.
-var neverRan = []string{
-	"<tool_use_error>",
-	"[Request interrupted by user",
-	"The user doesn't want to ",
+func neverRan() []string {
+	return []string{
+		"<tool_use_error>",
+		"[Request interrupted by user",
+		"The user doesn't want to ",
+	}
 }
 
 // hookDenied is the result of a call that a hook has stopped; when it was the
@@ -160,7 +162,7 @@ func (r *Receipts) result(p audit.ToolResult) error {
 		return nil
 	}
 	refused := hookDenied.MatchString(p.Text) ||
-		slices.ContainsFunc(neverRan, func(prefix string) bool { return strings.HasPrefix(p.Text, prefix) })
+		slices.ContainsFunc(neverRan(), func(prefix string) bool { return strings.HasPrefix(p.Text, prefix) })
 	if p.IsError && refused {
 		return nil
 	}

@@ -13,8 +13,8 @@ func judged(id, input string) Call {
 	return Call{Event: EventPreToolUse, Tool: "Read", ToolUseID: id, Dir: "/work", Input: json.RawMessage(input)}
 }
 
-func shown(id, input string) audit.ToolCall {
-	return audit.ToolCall{ID: id, Name: "Read", Input: json.RawMessage(input)}
+func shown(input string) audit.ToolCall {
+	return audit.ToolCall{ID: "t", Name: "Read", Input: json.RawMessage(input)}
 }
 
 func TestReceiptsCompareInputs(t *testing.T) {
@@ -45,9 +45,9 @@ func TestReceiptsCompareInputs(t *testing.T) {
 				r := NewReceipts("/home/agent")
 				var err error
 				if order == "judged first" {
-					err = errors.Join(r.add(judged("t", tt.judged), true), r.Observe(shown("t", tt.shown)))
+					err = errors.Join(r.add(judged("t", tt.judged), true), r.Observe(shown(tt.shown)))
 				} else {
-					err = errors.Join(r.Observe(shown("t", tt.shown)), r.add(judged("t", tt.judged), true))
+					err = errors.Join(r.Observe(shown(tt.shown)), r.add(judged("t", tt.judged), true))
 				}
 				if tt.same != (err == nil) || !tt.same && !errors.Is(err, ErrInputDiffers) {
 					t.Errorf("err = %v", err)
@@ -58,7 +58,7 @@ func TestReceiptsCompareInputs(t *testing.T) {
 }
 
 func TestReceiptsAgainstResults(t *testing.T) {
-	call, input := judged("t", `{"a":1}`), shown("t", `{"a":1}`)
+	call, input := judged("t", `{"a":1}`), shown(`{"a":1}`)
 	result := audit.ToolResult{ID: "t", Text: "ok"}
 	tests := map[string]struct {
 		run  func(*Receipts) error
@@ -159,7 +159,7 @@ func FuzzReceipts(f *testing.F) {
 			return
 		}
 		// What was judged is always covered by itself, and in its canonical form.
-		if err := r.Observe(shown("t", input)); err != nil {
+		if err := r.Observe(shown(input)); err != nil {
 			t.Errorf("%q: %v", input, err)
 		}
 		again, err := canonical([]byte(input))

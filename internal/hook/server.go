@@ -108,7 +108,7 @@ func wait(ctx context.Context, d time.Duration) {
 // serve answers one caller. Without an answer the client denies, so whatever
 // goes wrong here may simply end the connection.
 func (s *Server) serve(ctx context.Context, conn net.Conn, bytes *semaphore.Weighted) {
-	defer conn.Close() //nolint:errcheck // nothing is lost
+	defer conn.Close()
 	ctx, cancel := context.WithTimeout(ctx, readTimeout+decideTimeout)
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() {

@@ -10,12 +10,12 @@ var demoFiles embed.FS
 
 // exampleFiles are the files of the example project. They are kept here once
 // more because a module cannot embed the files of another, and example/ is one.
-var exampleFiles = []string{"README.md", "go.mod", "main.go", "main_test.go"}
+func exampleFiles() []string { return []string{"README.md", "go.mod", "main.go", "main_test.go"} }
 
 // Example is the project that the demo works on: name to content.
 func Example() map[string]string {
-	files := make(map[string]string, len(exampleFiles))
-	for _, name := range exampleFiles {
+	files := make(map[string]string, len(exampleFiles()))
+	for _, name := range exampleFiles() {
 		files[name] = demoFile("before/" + name)
 	}
 	return files

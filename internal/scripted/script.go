@@ -93,7 +93,7 @@ func (d Duration) MarshalText() ([]byte, error) {
 
 // Load reads a script from a .json or .toml file. Unknown keys are errors.
 func Load(path string) (Script, error) {
-	data, err := os.ReadFile(path) //nolint:gosec // the caller's own script
+	data, err := os.ReadFile(path)
 	if err != nil {
 		return Script{}, fmt.Errorf("load script: %w", err)
 	}

@@ -159,7 +159,7 @@ func TestAsides(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer res.Body.Close()
-	if res.StatusCode != 200 {
+	if res.StatusCode != http.StatusOK {
 		t.Error(res.Status)
 	}
 	if r := api.Requests(); len(r) != 5 || r[0].Conversation != "" {
@@ -265,7 +265,7 @@ func TestServeBehindTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	res.Body.Close()
-	if res.StatusCode != 200 || res.ProtoMajor != 2 || !bytes.Contains(a.PEM(), []byte("BEGIN CERTIFICATE")) {
+	if res.StatusCode != http.StatusOK || res.ProtoMajor != 2 || !bytes.Contains(a.PEM(), []byte("BEGIN CERTIFICATE")) {
 		t.Errorf("%s %s", res.Proto, res.Status)
 	}
 	client.CloseIdleConnections()
@@ -294,7 +294,7 @@ func FuzzMessages(f *testing.F) {
 	api := New(Demo().fast())
 	f.Fuzz(func(t *testing.T, body []byte) {
 		w := httptest.NewRecorder()
-		api.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/v1/messages", bytes.NewReader(body)))
+		api.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/v1/messages", bytes.NewReader(body)))
 		if w.Code != 200 && w.Code != 400 {
 			t.Errorf("status %d", w.Code)
 		}

@@ -101,6 +101,7 @@ func TestStoreRefusesWhatOthersCouldRead(t *testing.T) {
 
 func replaceBy(put func(from, to string) error) func(*testing.T, Store) error {
 	return func(t *testing.T, s Store) error {
+		t.Helper()
 		path, moved := filepath.Join(s.Dir, credentialFile), filepath.Join(t.TempDir(), "moved")
 		return errors.Join(os.Rename(path, moved), put(moved, path))
 	}

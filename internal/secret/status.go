@@ -165,7 +165,7 @@ func (k Checker) ask(ctx context.Context, c Credential, base string) (State, str
 		}
 		return StateUnverified, fmt.Sprintf("the API could not be asked: %v", err)
 	}
-	defer res.Body.Close() //nolint:errcheck // only read
+	defer res.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
 	if err != nil {
 		return StateUnverified, "the API's answer broke off"

@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	credentialFile = "anthropic.json"
+	credentialFile = "anthropic.json" //nolint:gosec // a name, not a credential
 	checkFile      = "anthropic.check.json"
 	// maxFile bounds a file of the store.
 	maxFile = 64 << 10
@@ -48,7 +48,7 @@ func (s Store) CheckFile() string { return filepath.Join(s.Dir, checkFile) }
 
 // environment are the variables of the user's that count when nothing is
 // stored, the most particular first, as Claude Code itself reads them.
-var environment = []Kind{KindBearer, KindAPIKey, KindOAuth}
+func environment() []Kind { return []Kind{KindBearer, KindAPIKey, KindOAuth} }
 
 // Find gives the stored credential, else the one in the user's environment.
 // When there is none the error has CodeCredential and wraps ErrMissing.
@@ -57,7 +57,7 @@ func (s Store) Find(environ []string) (Credential, error) {
 	if !errors.Is(err, ErrMissing) {
 		return c, err
 	}
-	for _, kind := range environment {
+	for _, kind := range environment() {
 		for _, kv := range environ {
 			value, ok := strings.CutPrefix(kv, kind.Env()+"=")
 			if !ok || strings.TrimSpace(value) == "" {
@@ -160,7 +160,7 @@ func (s Store) read(name string) ([]byte, error) {
 		return nil, err
 	}
 	path := filepath.Join(s.Dir, name)
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0) //nolint:gosec // the store's own file
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -218,7 +218,7 @@ func writePrivate(path string, data []byte, uid int) (err error) {
 	}
 	dir, err := os.Open(filepath.Dir(path))
 	if err != nil {
-		return nil //nolint:nilerr // written; only the sync of its directory is left out
+		return nil // written; only the sync of its directory is left out
 	}
 	// Some file systems cannot sync a directory; the file itself is safe.
 	_ = dir.Sync()

@@ -59,7 +59,7 @@ func Credential() *syscall.Credential {
 // Dir makes a directory that Credential owns and can get to.
 func Dir(t testing.TB) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "agent-process-test-")
+	dir, err := os.MkdirTemp("", "agent-process-test-") //nolint:usetesting // its TempDir is closed to other users
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -56,7 +56,7 @@ func startInit(ctx context.Context, verb string, id sandbox.Identity, network sa
 		proc, err := execx.Start(life, execx.Cmd{
 			Argv:        []string{selfExe, verb, strconv.Itoa(id.UID), strconv.Itoa(id.GID), string(network)},
 			Dir:         "/",
-			Env:         []string{"GODEBUG=asyncpreemptoff=1", "GOMAXPROCS=2", "GOTRACEBACK=none"},
+			Env:         initEnv(),
 			ExtraFiles:  []*os.File{theirs},
 			SysProcAttr: initAttr(id),
 		})
@@ -76,6 +76,18 @@ func startInit(ctx context.Context, verb string, id sandbox.Identity, network sa
 		return nil, cloneError(err)
 	}
 	return p, nil
+}
+
+// envRoot tells PID 1 that the supervisor is root and makes mounts for it.
+const envRoot = "AGENT_PROCESS_ROOT"
+
+// initEnv is the whole environment of PID 1: how its Go runtime is to behave.
+func initEnv() []string {
+	env := []string{"GODEBUG=asyncpreemptoff=1", "GOMAXPROCS=2", "GOTRACEBACK=none"}
+	if os.Geteuid() == 0 {
+		env = append(env, envRoot+"=1")
+	}
+	return env
 }
 
 // initAttr says how PID 1 is cloned. Root's PID 1 starts as root, which its

@@ -83,7 +83,7 @@ func (b *builder) complete(ctx context.Context, one *initProcess) (*box, error) 
 	}
 	cfg := initConfig{
 		Identity: b.spec.Identity, Hostname: b.spec.Hostname, Home: b.spec.Home, Network: b.spec.Network,
-		Trees: b.plan.trees, Links: b.plan.links, Covers: b.plan.covers, Files: b.spec.Files,
+		Trees: b.plan.trees, Links: b.plan.links, Covers: b.plan.covers, Files: slices.Concat(b.plan.files, b.spec.Files),
 		Filter: filter, Limits: b.inner,
 	}
 	if err := one.wire.sendPayload(message{Op: opConfig}, cfg, mounts...); err != nil && !errors.Is(err, unix.EPIPE) {
@@ -131,7 +131,7 @@ func (b *builder) setUpError(ctx context.Context, one *initProcess, m message, e
 func (b *builder) prepare() error {
 	var err error
 	tools := findToolchains(b.spec.ToolPath, hostHomes())
-	if b.plan, err = newPlan(b.spec, tools, selfExe); err != nil {
+	if b.plan, err = newPlan(b.spec, tools, ownBinary()); err != nil {
 		return err
 	}
 	b.notes = append(b.notes, b.plan.notes...)

@@ -33,6 +33,9 @@ const childOOMScore = "300"
 
 // exec starts a program and tells how that went.
 func (p *pidOne) exec(m message, fds []int) {
+	// Held until the start was told: a short program's end must come after it.
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	reply := message{Op: opStarted, ID: m.ID}
 	master, err := p.start(m.ID, fds)
 	if err != nil {
@@ -94,10 +97,9 @@ func (p *pidOne) start(id int, fds []int) (int, error) {
 	return master, nil
 }
 
-// fork starts the program and registers it before its end can be seen.
+// fork starts the program and registers it before its end can be seen: p.mu
+// is held.
 func (p *pidOne) fork(id int, name string, argv []string, attr *syscall.ProcAttr) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	// A child inherits the score; raising and lowering it again needs no
 	// privilege. It is a preference, so an error is not worth a failure.
 	_, _ = unix.Pwrite(p.oomFD, []byte(childOOMScore), 0)

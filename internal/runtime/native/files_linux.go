@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -35,8 +36,8 @@ func etcFiles(cfg *initConfig) []sandbox.File {
 // writeFiles writes the files of the spec. One that is not Owned must be out
 // of the agent's reach: it lies on a file system that turns read-only, or is
 // bound read-only from there.
-func (r *rootfs) writeFiles(files []sandbox.File) error {
-	fixed, err := r.fixedDevices()
+func (r *rootfs) writeFiles(files []sandbox.File, trees []tree) error {
+	fixed, err := r.fixedDevices(trees)
 	if err != nil {
 		return err
 	}
@@ -64,7 +65,7 @@ func (r *rootfs) place(parent int, f sandbox.File, fixed []uint64, n int) error 
 		return err
 	}
 	mode := cmp.Or(f.Mode, 0o444) & 0o777
-	if f.Owned || st.Dev == fixed[0] || st.Dev == fixed[1] {
+	if f.Owned || slices.Contains(fixed, st.Dev) {
 		return writeNew(parent, path.Base(f.Path), f.Data, mode)
 	}
 	store, err := r.dir(sandbox.RunDir + "/.files")
@@ -85,9 +86,9 @@ func (r *rootfs) place(parent int, f sandbox.File, fixed []uint64, n int) error 
 }
 
 // fixedDevices are the device numbers of the file systems that turn read-only.
-func (r *rootfs) fixedDevices() ([]uint64, error) {
+func (r *rootfs) fixedDevices(trees []tree) ([]uint64, error) {
 	var devs []uint64
-	for _, name := range []string{"/", sandbox.RunDir} {
+	for _, name := range lateTargets(trees) {
 		fd, err := r.dir(name)
 		if err != nil {
 			return nil, err
@@ -101,6 +102,17 @@ func (r *rootfs) fixedDevices() ([]uint64, error) {
 		devs = append(devs, st.Dev)
 	}
 	return devs, nil
+}
+
+// lateTargets are the mounts of our own that turn read-only at the end.
+func lateTargets(trees []tree) []string {
+	names := []string{"/"}
+	for _, t := range trees {
+		if t.Late {
+			names = append(names, t.Target)
+		}
+	}
+	return names
 }
 
 // writeNew writes a file that replaces whatever had its name.

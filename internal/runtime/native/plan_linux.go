@@ -57,6 +57,7 @@ type plan struct {
 	links [][2]string
 	// covers are files shown empty: credentials inside a toolchain.
 	covers   []string
+	files    []sandbox.File
 	toolPath string
 	notes    []string
 }
@@ -68,7 +69,9 @@ func newPlan(spec sandbox.Spec, tools toolchains, self string) (plan, error) {
 	for _, dir := range tools.roots {
 		p.trees = append(p.trees, tree{Kind: treeBind, Source: dir, Target: dir, ReadOnly: true, IDMap: closedToOthers(dir)})
 	}
-	p.trees = append(p.trees, tree{Kind: treeBind, Source: self, Target: sandbox.BinaryPath, ReadOnly: true, Single: true, IDMap: closedToOthers(self)})
+	if err := p.addBinary(self); err != nil {
+		return plan{}, err
+	}
 	if !slices.ContainsFunc(spec.Mounts, func(m sandbox.Mount) bool { return path.Clean(m.Target) == path.Clean(spec.Home) }) && spec.Home != "" {
 		p.trees = append(p.trees, tree{Kind: treeTmpfs, Target: spec.Home, Size: sizeHome, Mode: 0o700})
 	}
@@ -85,6 +88,37 @@ func newPlan(spec sandbox.Spec, tools toolchains, self string) (plan, error) {
 	// depth keeps the order of the spec.
 	slices.SortStableFunc(p.trees, func(a, b tree) int { return cmp.Compare(depth(a.Target), depth(b.Target)) })
 	return p, p.check()
+}
+
+// addBinary shows our own binary. self is its name, empty when the file is no
+// longer under the name it was started by, as after an upgrade; then a copy of
+// what runs is shown.
+func (p *plan) addBinary(self string) error {
+	if self != "" {
+		p.trees = append(p.trees, tree{Kind: treeBind, Source: self, Target: sandbox.BinaryPath, ReadOnly: true, Single: true, IDMap: closedToOthers(self)})
+		return nil
+	}
+	data, err := os.ReadFile(selfExe)
+	if err != nil {
+		return fmt.Errorf("read own binary: %w", err)
+	}
+	p.trees = append(p.trees, tree{Kind: treeTmpfs, Target: path.Dir(sandbox.BinaryPath), Size: int64(len(data)) + 1<<20, Mode: 0o755, ReadOnly: true, Late: true})
+	p.files = append(p.files, sandbox.File{Path: sandbox.BinaryPath, Data: data, Mode: 0o555})
+	return nil
+}
+
+// ownBinary is the name of the file that we run, empty when it was replaced.
+func ownBinary() string {
+	name, err := os.Readlink(selfExe)
+	if err != nil {
+		return ""
+	}
+	running, rerr := os.Stat(selfExe)
+	named, nerr := os.Stat(name)
+	if rerr != nil || nerr != nil || !os.SameFile(running, named) {
+		return ""
+	}
+	return name
 }
 
 func depth(target string) int { return strings.Count(strings.TrimSuffix(target, "/"), "/") }

@@ -215,7 +215,7 @@ func finishRoot(cfg *initConfig, net *netResult) error {
 	if err := unix.Sethostname([]byte(cmp.Or(cfg.Hostname, "sandbox"))); err != nil {
 		return step("hostname", err)
 	}
-	if err := r.writeFiles(append(etcFiles(cfg), cfg.Files...)); err != nil {
+	if err := r.writeFiles(append(etcFiles(cfg), cfg.Files...), cfg.Trees); err != nil {
 		return step("files", err)
 	}
 	if err := r.maskProc(); err != nil {
@@ -233,13 +233,7 @@ func finishRoot(cfg *initConfig, net *netResult) error {
 		}
 		net.add("hook", hook)
 	}
-	late := []string{"/"}
-	for _, t := range cfg.Trees {
-		if t.Late {
-			late = append(late, t.Target)
-		}
-	}
-	for _, name := range late {
+	for _, name := range lateTargets(cfg.Trees) {
 		attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID}
 		if err := unix.MountSetattr(unix.AT_FDCWD, name, 0, &attr); err != nil {
 			return step("read-only root", fmt.Errorf("%q: %w", name, err))

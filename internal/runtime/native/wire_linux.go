@@ -37,6 +37,7 @@ type message struct {
 	Code   int         `json:"code,omitempty"`
 	Step   string      `json:"step,omitempty"`
 	Error  string      `json:"error,omitempty"`
+	Detail string      `json:"detail,omitempty"`
 	Errno  int         `json:"errno,omitempty"`
 	Report *initReport `json:"report,omitempty"`
 }

@@ -7,7 +7,7 @@ func LoginHosts() []string {
 }
 
 // LoginEnv is the environment of a login.
-func LoginEnv() []string { return append([]string(nil), quiet()...) }
+func LoginEnv() []string { return quiet() }
 
 // BaseURL is where the API is: what the user let through or has set, or the
 // public one.

@@ -88,7 +88,7 @@ func reachable(t testing.TB, path string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer from.Close()
+	defer from.Close() //nolint:errcheck // only read
 	to, err := os.OpenFile(target, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o755)
 	if err != nil {
 		t.Fatal(err)

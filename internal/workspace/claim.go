@@ -57,8 +57,7 @@ func (r *Repository) Claim(ctx context.Context, name string, base Base) (*Claim,
 
 // updateRefs runs a transaction of update-ref; all of it happens or none.
 func (r *Repository) updateRefs(ctx context.Context, why, script string) error {
-	_, err := r.git.retry(ctx, r.common("update-ref", "-m", why, "--stdin"), script)
-	if err != nil {
+	if err := r.git.retry(ctx, r.common("update-ref", "-m", why, "--stdin"), script); err != nil {
 		return fmt.Errorf("update refs of %q: %w", r.CommonDir, err)
 	}
 	return nil
@@ -75,8 +74,8 @@ func (r *Repository) checkFree(ctx context.Context, c *Claim) error {
 		return err
 	}
 	for ref := range refs {
-		if strings.HasPrefix(ref, "refs/heads/") {
-			return inUse(fmt.Sprintf("branch %q exists", strings.TrimPrefix(ref, "refs/heads/")), other)
+		if branch, ok := strings.CutPrefix(ref, "refs/heads/"); ok {
+			return inUse(fmt.Sprintf("branch %q exists", branch), other)
 		}
 		c.Notices = append(c.Notices, fmt.Sprintf("%s exists already: pushing %s will collide with it", strings.TrimPrefix(ref, "refs/remotes/"), c.Branch))
 	}
@@ -145,12 +144,14 @@ func (c *Claim) Release(ctx context.Context) error {
 		if tip := refs[branchRef(c.Name)]; tip != "" && tip != c.base.Commit {
 			return nil
 		}
-		script := "start\n"
+		var script strings.Builder
+		script.WriteString("start\n")
 		for _, ref := range []string{branchRef(c.Name), pinPrefix(c.Name) + "base"} {
 			if refs[ref] == c.base.Commit {
-				script += "delete " + ref + " " + c.base.Commit + "\n"
+				script.WriteString("delete " + ref + " " + c.base.Commit + "\n")
 			}
 		}
-		return r.updateRefs(ctx, "agent-process: "+c.Name+" did not start", script+"prepare\ncommit\n")
+		script.WriteString("prepare\ncommit\n")
+		return r.updateRefs(ctx, "agent-process: "+c.Name+" did not start", script.String())
 	})
 }

@@ -42,23 +42,25 @@ type call struct {
 
 // safeConfig is set, above any configuration file, in every run of git: nothing
 // a repository configures may run a program or reach the network.
-var safeConfig = map[string]string{
-	"core.hooksPath":           "/dev/null",
-	"core.fsmonitor":           "false",
-	"core.attributesFile":      "/dev/null",
-	"core.untrackedCache":      "false",
-	"core.filesRefLockTimeout": "10000", // a user's own `git fetch` may hold a lock: wait, do not fail
-	"core.packedRefsTimeout":   "10000",
-	"safe.bareRepository":      "explicit",
-	"safe.directory":           "*", // who may be opened was decided by the user's own git in Open
-	"submodule.recurse":        "false",
-	"gc.auto":                  "0",
-	"maintenance.auto":         "false",
-	"log.showSignature":        "false",
-	"transfer.fsckObjects":     "true",
-	"fetch.fsckObjects":        "true",
-	"fetch.writeCommitGraph":   "false",
-	"protocol.allow":           "never",
+func safeConfig() map[string]string {
+	return map[string]string{
+		"core.hooksPath":           "/dev/null",
+		"core.fsmonitor":           "false",
+		"core.attributesFile":      "/dev/null",
+		"core.untrackedCache":      "false",
+		"core.filesRefLockTimeout": "10000", // a user's own `git fetch` may hold a lock: wait, do not fail
+		"core.packedRefsTimeout":   "10000",
+		"safe.bareRepository":      "explicit",
+		"safe.directory":           "*", // who may be opened was decided by the user's own git in Open
+		"submodule.recurse":        "false",
+		"gc.auto":                  "0",
+		"maintenance.auto":         "false",
+		"log.showSignature":        "false",
+		"transfer.fsckObjects":     "true",
+		"fetch.fsckObjects":        "true",
+		"fetch.writeCommitGraph":   "false",
+		"protocol.allow":           "never",
+	}
 }
 
 // run runs git to its end and gives what it printed.
@@ -121,7 +123,7 @@ func (d *door) environ(c call) []string {
 	if c.index != "" {
 		env = append(env, "GIT_INDEX_FILE="+c.index)
 	}
-	config := maps.Clone(safeConfig)
+	config := safeConfig()
 	for _, f := range d.filters {
 		for _, k := range []string{"clean", "smudge", "process"} {
 			config["filter."+f+"."+k] = ""
@@ -147,16 +149,16 @@ const retries = 8
 
 // retry is run for commands that write refs or registrations of the user's
 // repository, where the user's own git may be at work at the same time.
-func (d *door) retry(ctx context.Context, c call, stdin string) ([]byte, error) {
+func (d *door) retry(ctx context.Context, c call, stdin string) error {
 	wait := 20 * time.Millisecond
 	for try := 1; ; try++ {
 		c.stdin = strings.NewReader(stdin)
-		out, err := d.run(ctx, c)
+		_, err := d.run(ctx, c)
 		if err == nil || try == retries || !contended(err) {
-			return out, err
+			return err
 		}
 		if err := pause(ctx, wait); err != nil {
-			return nil, err
+			return err
 		}
 		wait *= 2
 	}

@@ -201,6 +201,7 @@ func (b *box) try(script string) (string, int) {
 
 // uploadPack is a small UploadPack.
 func uploadPack(t testing.TB, owner sandbox.Identity) UploadPack {
+	t.Helper()
 	return func(ctx context.Context, spec UploadSpec, conn *os.File) error {
 		b := &box{t: t, mounts: spec.Mounts, owner: owner}
 		argv := append([]string{}, spec.Argv...)
@@ -301,6 +302,7 @@ func emptyFixture(t testing.TB, name string, options ...string) *fixture {
 	f.gitAt(f.root, "config", "--global", "user.name", "Ümit Tester")
 	f.gitAt(f.root, "config", "--global", "user.email", "tester@example.com")
 	f.gitAt(f.root, "config", "--global", "init.defaultBranch", "main")
+	f.gitAt(f.root, "config", "--global", "gc.auto", "0") // it would go on after the test
 	f.gitAt(f.root, append(append([]string{"init", "-q"}, options...), f.dir)...)
 	return f
 }
@@ -332,7 +334,7 @@ func (f *fixture) gitAt(dir string, args ...string) string {
 }
 
 func (f *fixture) tryGit(dir string, args ...string) (string, error) {
-	cmd := exec.Command("git", args...)
+	cmd := exec.CommandContext(context.WithoutCancel(f.t.Context()), "git", args...)
 	cmd.Dir, cmd.Env = dir, f.env
 	out, err := cmd.CombinedOutput()
 	return strings.TrimRight(string(out), "\n"), err

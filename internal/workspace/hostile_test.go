@@ -45,6 +45,7 @@ func (s *started) settle() (result ImportResult, rescued bool) {
 }
 
 func TestHostileGitDirectories(t *testing.T) {
+	t.Parallel()
 	needMounts(t)
 	for _, tt := range []struct {
 		name, script string
@@ -136,6 +137,7 @@ func secretRepository(f *fixture) string {
 }
 
 func TestHostileTrees(t *testing.T) {
+	t.Parallel()
 	needMounts(t)
 	for _, tt := range []struct{ name, script string }{
 		{"dot git file", `id=$(echo evil | git hash-object -w --stdin); tree=$(printf '100644 blob %s\t.git\n' $id | git mktree --missing); git update-ref HEAD $(git commit-tree -m evil -p HEAD $tree)`},

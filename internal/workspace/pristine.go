@@ -148,12 +148,15 @@ func (s settings) promisor() bool {
 // chownTree gives everything below dir, and dir, to owner; links are not
 // followed.
 func chownTree(dir string, owner sandbox.Identity) error {
-	err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		return os.Lchown(path, owner.UID, owner.GID)
-	})
+	root, err := os.OpenRoot(dir)
+	if err == nil {
+		err = errors.Join(fs.WalkDir(root.FS(), ".", func(path string, _ fs.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			return root.Lchown(path, owner.UID, owner.GID)
+		}), root.Close())
+	}
 	if err != nil {
 		return fmt.Errorf("give %q to uid %d: %w", dir, owner.UID, err)
 	}

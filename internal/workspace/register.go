@@ -18,8 +18,7 @@ import (
 // few files that gitrepository-layout(5) describes, and renamed there whole.
 func (r *Repository) register(ctx context.Context, name, path string) error {
 	if format := r.settings.local("extensions.refstorage"); format != "" && format != "files" {
-		_, err := r.git.retry(ctx, r.common("worktree", "add", "--no-checkout", "--force", "--quiet", path, Branch(name)), "")
-		return err
+		return r.git.retry(ctx, r.common("worktree", "add", "--no-checkout", "--force", "--quiet", path, Branch(name)), "")
 	}
 	if err := r.makeDirs(path); err != nil {
 		return err

@@ -45,8 +45,9 @@ func (r *remover) all() error {
 	if err := r.remove(r.root, r.top, r.top, 0); err != nil {
 		return err
 	}
-	for i := 0; i < r.moved; i++ { // grows while we go
-		name := r.movedName(i)
+	for done := 0; done < r.moved; { // which grows while we go
+		name := r.movedName(done)
+		done++
 		if err := r.remove(r.root, name, name, 0); err != nil {
 			return err
 		}
@@ -84,12 +85,18 @@ func (r *remover) remove(dir *os.Root, name, path string, depth int) error {
 	if err := r.empty(dir, name, path, depth); err != nil {
 		return err
 	}
-	return dir.Remove(name)
+	if err := dir.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // empty removes all entries of the directory name in parent.
 func (r *remover) empty(parent *os.Root, name, path string, depth int) (err error) {
 	dir, err := parent.OpenRoot(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // somebody else was faster
+	}
 	if err != nil {
 		return err
 	}
@@ -106,7 +113,7 @@ func (r *remover) empty(parent *os.Root, name, path string, depth int) (err erro
 				return err
 			}
 		}
-		if errors.Is(err, io.EOF) {
+		if errors.Is(err, io.EOF) || errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
 		if err != nil {

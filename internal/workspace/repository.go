@@ -47,8 +47,11 @@ type Repository struct {
 	git      *door
 }
 
-// minGit is the oldest git that has all we use.
-var minGit = [2]int{2, 34}
+// The oldest git that has all we use.
+const (
+	minMajor = 2
+	minMinor = 34
+)
 
 // Open finds the repository that dir is in and refuses with CodeRepository what
 // agents cannot work with.
@@ -116,10 +119,10 @@ func checkVersion(ctx context.Context, environ []string) error {
 	}
 	major, errMajor := strconv.Atoi(m[1])
 	minor, errMinor := strconv.Atoi(m[2])
-	if errMajor == nil && errMinor == nil && (major > minGit[0] || major == minGit[0] && minor >= minGit[1]) {
+	if errMajor == nil && errMinor == nil && (major > minMajor || major == minMajor && minor >= minMinor) {
 		return nil
 	}
-	return sandbox.Fail(sandbox.CodeRepository, fmt.Errorf("git %s is too old", m[0]), fmt.Sprintf("install git %d.%d or newer", minGit[0], minGit[1]))
+	return sandbox.Fail(sandbox.CodeRepository, fmt.Errorf("git %s is too old", m[0]), fmt.Sprintf("install git %d.%d or newer", minMajor, minMinor))
 }
 
 // discover asks git which repository dir is in.

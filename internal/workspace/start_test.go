@@ -72,7 +72,7 @@ func startProcess(f *fixture, name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	cmd := exec.Command("/proc/self/exe")
+	cmd := exec.CommandContext(f.t.Context(), "/proc/self/exe")
 	cmd.Env = append(f.env, helperEnv+"=start")
 	cmd.Stdin = bytes.NewReader(data)
 	out, err := cmd.CombinedOutput()
@@ -142,7 +142,7 @@ func TestUnreadableObjectsAreCopied(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("wants root, to have agents of another uid")
 	}
-	if out, err := exec.Command("chmod", "-R", "go=", filepath.Join(f.dir, ".git")).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(t.Context(), "chmod", "-R", "go=", filepath.Join(f.dir, ".git")).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	s := f.start("docs", nil)

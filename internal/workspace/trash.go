@@ -74,7 +74,8 @@ func (r *Repository) trashRef(name string, refs map[string]string) string {
 // branch's history, or in nobody's interest.
 func trashScript(name, tip, ref string, refs map[string]string) (Removed, string) {
 	removed := Removed{Ref: ref, Tip: tip, UndoCommand: "git branch " + Branch(name) + " " + ref}
-	script := "start\ncreate " + ref + " " + tip + "\ndelete " + branchRef(name) + " " + tip + "\n"
+	var script strings.Builder
+	script.WriteString("start\ncreate " + ref + " " + tip + "\ndelete " + branchRef(name) + " " + tip + "\n")
 	for old, id := range refs {
 		pin, ok := strings.CutPrefix(old, pinPrefix(name))
 		if !ok {
@@ -86,12 +87,13 @@ func trashScript(name, tip, ref string, refs map[string]string) (Removed, string
 				to += "-"
 			}
 			removed.More = append(removed.More, to)
-			script += "create " + to + " " + id + "\n"
+			script.WriteString("create " + to + " " + id + "\n")
 		}
-		script += "delete " + old + " " + id + "\n"
+		script.WriteString("delete " + old + " " + id + "\n")
 	}
 	slices.Sort(removed.More)
-	return removed, script + "prepare\ncommit\n"
+	script.WriteString("prepare\ncommit\n")
+	return removed, script.String()
 }
 
 // checkNotCheckedOut refuses to pull a branch from under a worktree.

@@ -109,7 +109,7 @@ func (w *Workspace) UpdateWorktree(ctx context.Context) (WorktreeUpdate, error) 
 	if err := r.refresh(ctx, g); err != nil {
 		return WorktreeUpdate{}, fmt.Errorf("update worktree %q: %w", path, err)
 	}
-	if _, err := r.git.retry(ctx, g.call("read-tree", "-m", "-u", from, to), ""); err != nil {
+	if err := r.git.retry(ctx, g.call("read-tree", "-m", "-u", from, to), ""); err != nil {
 		if execx.ExitCode(err) == 128 && ctx.Err() == nil {
 			return WorktreeUpdate{Kept: "somebody changed files in it: " + firstLine(err)}, nil
 		}
@@ -120,7 +120,7 @@ func (w *Workspace) UpdateWorktree(ctx context.Context) (WorktreeUpdate, error) 
 
 // refresh brings the stat data of a worktree's index up to date.
 func (r *Repository) refresh(ctx context.Context, g registration) error {
-	_, err := r.git.retry(ctx, g.call("update-index", "-q", "--refresh"), "")
+	err := r.git.retry(ctx, g.call("update-index", "-q", "--refresh"), "")
 	if execx.ExitCode(err) == 1 { // some files are changed, which is for others to judge
 		return nil
 	}
@@ -262,7 +262,7 @@ func (r *Repository) untracked(ctx context.Context, g registration, tip string) 
 func (r *Repository) changedFrom(ctx context.Context, g registration, index, commit string) ([]string, error) {
 	c := g.call("update-index", "-q", "--refresh")
 	c.index = index
-	if _, err := r.git.retry(ctx, c, ""); err != nil && execx.ExitCode(err) != 1 {
+	if err := r.git.retry(ctx, c, ""); err != nil && execx.ExitCode(err) != 1 {
 		return nil, err
 	}
 	var paths []string

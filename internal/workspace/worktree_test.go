@@ -102,6 +102,7 @@ func TestWorktreeFollowsTheBranch(t *testing.T) {
 }
 
 func TestRemoveWorktreeKeepsWork(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name string
 		do   func(s *started, path string)

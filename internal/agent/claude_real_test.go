@@ -131,7 +131,7 @@ func (s *session) plan(r agent.Request, extra ...string) (argv, env []string, st
 	}
 	argv = append([]string{s.cli.Path, "--settings", filepath.Join(filepath.Dir(s.home), "settings.json")}, extra...)
 	argv = append(argv, p.Argv[1:]...)
-	env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.home, "TERM=xterm-256color"}, p.Env...)
+	env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.home, "TERM=xterm-256color", "TMPDIR=" + s.home, "CLAUDE_CODE_TMPDIR=" + s.home}, p.Env...)
 	return argv, env, p.Stdin
 }
 
@@ -232,7 +232,10 @@ func find[T audit.Payload](payloads []audit.Payload, fits func(T) bool) []T {
 }
 
 // runUntil runs the CLI and ends it as soon as stop says so.
-func runUntil(ctx context.Context, cancel func(), s *session, argv, env []string, stdin []byte, c *agent.Collector, stop func() bool) error {
+func (s *session) runUntil(r agent.Request, c *agent.Collector, stop func() bool) error {
+	argv, env, stdin := s.plan(r)
+	ctx, cancel := context.WithCancel(s.t.Context())
+	defer cancel()
 	stdout := c.Stdout()
 	return execx.Run(ctx, execx.Cmd{
 		Argv: argv, Env: env, Dir: s.dir, Stdin: strings.NewReader(string(stdin)),

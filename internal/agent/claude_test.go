@@ -157,11 +157,8 @@ func TestClaudeWithHooksUnwired(t *testing.T) {
 
 func TestClaudeSaysThatTheCredentialIsRefused(t *testing.T) {
 	s := newSession(t, one(scripted.Turn{Error: &scripted.Error{Status: 401}}))
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	argv, env, stdin := s.plan(agent.Request{Goal: "try"})
 	c := agent.NewCollector(agent.Claude{}.Transcript(), func(audit.Payload) error { return nil })
-	if err := runUntil(ctx, cancel, s, argv, env, stdin, c, func() bool { return c.Result().NeedsAuth }); err == nil {
+	if err := s.runUntil(agent.Request{Goal: "try"}, c, func() bool { return c.Result().NeedsAuth }); err == nil {
 		t.Error("the CLI went on to the end")
 	}
 	if !c.Result().NeedsAuth {

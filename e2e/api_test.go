@@ -99,17 +99,24 @@ func (a *apis) listen(ts *testscript.TestScript, name, variable string, secure b
 
 func apisOf(ts *testscript.TestScript) *apis { return ts.Value(apiKey{}).(*apis) }
 
-// cmdAPI serves a scripted Messages API: api SCRIPT. It sets API, and the
-// person's credential.
+// cmdAPI serves a scripted Messages API: api SCRIPT [NAME]. It sets API and
+// API_PORT, and the person's credential.
 func cmdAPI(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 1 {
-		ts.Fatalf("usage: api SCRIPT")
+	name := "api.anthropic.com"
+	switch {
+	case neg || len(args) < 1 || len(args) > 2:
+		ts.Fatalf("usage: api SCRIPT [NAME]")
+	case len(args) == 2:
+		name = args[1]
 	}
 	script, err := scripted.Load(ts.MkAbs(args[0]))
 	ts.Check(err)
 	a := apisOf(ts)
 	a.api = scripted.New(script, scripted.WithCredential(realToken))
-	a.listen(ts, "api.anthropic.com", "API", true, a.api)
+	a.listen(ts, name, "API", true, a.api)
+	_, port, err := net.SplitHostPort(ts.Getenv("API"))
+	ts.Check(err)
+	ts.Setenv("API_PORT", port)
 	ts.Setenv("CLAUDE_CODE_OAUTH_TOKEN", realToken)
 }
 
@@ -183,4 +190,12 @@ func grep(dir, text string) string {
 		return nil
 	})
 	return found
+}
+
+// cmdToken writes the person's real token to a file: token FILE.
+func cmdToken(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: token FILE")
+	}
+	ts.Check(os.WriteFile(filepath.Join(ts.Getenv("WORK"), args[0]), []byte(realToken+"\n"), 0o600))
 }

@@ -82,6 +82,7 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"serve":  cmdServe,
 		"exits":  cmdExits,
 		"nobody": cmdNobody,
+		"token":  cmdToken,
 	}
 }
 

@@ -47,6 +47,9 @@ func (s *Service) check(ctx context.Context, o StartOptions) (*checked, error) {
 	if c.base, err = c.repo.Resolve(ctx, o.Base); err != nil {
 		return nil, err
 	}
+	if err := s.nameFree(ctx, c.repo, o.Name); err != nil {
+		return nil, err
+	}
 	if c.identity, err = s.Identity(); err != nil {
 		return nil, err
 	}
@@ -63,6 +66,27 @@ func (s *Service) check(ctx context.Context, o StartOptions) (*checked, error) {
 		return nil, err
 	}
 	return c, s.warnings(ctx, c)
+}
+
+// nameFree refuses a name whose run is alive or has crashed. Names that git
+// knows are refused when the name is claimed.
+func (s *Service) nameFree(ctx context.Context, repo *workspace.Repository, name string) error {
+	run, err := s.Store.RunByName(ctx, repo.CommonDir, name)
+	if sandbox.ErrorCode(err) == sandbox.CodeNotFound {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	switch run = s.truth(run); {
+	case run.State == sandbox.StateCrashed:
+		return sandbox.Fail(sandbox.CodeNameInUse, fmt.Errorf("agent %q: its last run crashed and may hold work", name),
+			"`agent-process cleanup` brings its work home; `agent-process rm "+name+"` does, and then removes it, recoverably")
+	case running(run):
+		return sandbox.Fail(sandbox.CodeNameInUse, fmt.Errorf("agent %q is running", name),
+			"choose another name, or `agent-process stop "+name+"`")
+	}
+	return nil
 }
 
 // detail is the line about the base in the header of a run.

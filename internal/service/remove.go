@@ -44,18 +44,19 @@ func running(run sandbox.Run) bool {
 	return run.State != sandbox.StateFinished && run.State != sandbox.StateCrashed
 }
 
-// signal asks a supervisor to stop, as Ctrl-C does. The lock that it holds
+// signal asks a supervisor to stop, as Ctrl-C does; with now it asks twice, by
+// two signals because two alike would be seen as one. The lock that it holds
 // says that the process id is still its own.
 func (s *Service) signal(run sandbox.Run, now bool) error {
-	times := 1
-	if now {
-		times = 2
+	signals := []syscall.Signal{syscall.SIGINT, syscall.SIGTERM}
+	if !now {
+		signals = signals[:1]
 	}
-	for range times {
+	for _, sig := range signals {
 		if !alive(s.runs(), run.ID) {
 			return nil
 		}
-		if err := syscall.Kill(run.PID, syscall.SIGINT); err != nil && !errors.Is(err, syscall.ESRCH) {
+		if err := syscall.Kill(run.PID, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
 			return fmt.Errorf("stop the supervisor of %q, process %d: %w", run.Name, run.PID, err)
 		}
 	}

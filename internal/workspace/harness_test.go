@@ -97,6 +97,9 @@ func boxMain() error {
 			return err
 		}
 	}
+	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil {
+		return err
+	}
 	argv0 := "/usr/bin/" + s.Argv[0]
 	return syscall.Exec(argv0, s.Argv, s.Env)
 }
@@ -165,7 +168,8 @@ func (b *box) Exec(ctx context.Context, c sandbox.Command) (sandbox.Process, err
 			Cloneflags:  syscall.CLONE_NEWNS | syscall.CLONE_NEWUSER,
 			UidMappings: []syscall.SysProcIDMap{{ContainerID: os.Getuid(), HostID: os.Getuid(), Size: 1}},
 			GidMappings: []syscall.SysProcIDMap{{ContainerID: os.Getgid(), HostID: os.Getgid(), Size: 1}},
-			AmbientCaps: []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_SYS_CHROOT},
+			// An overlay works with the rights of who mounted it.
+			AmbientCaps: []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_SYS_CHROOT, unix.CAP_DAC_OVERRIDE, unix.CAP_DAC_READ_SEARCH, unix.CAP_FOWNER, unix.CAP_CHOWN},
 		}
 	}
 	return &process{cmd: cmd}, cmd.Start()

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
-	"time"
 
 	"agentprocess/internal/sandbox"
 )
@@ -27,24 +26,6 @@ func copyFile(to, from string) (err error) {
 	defer func() { err = errors.Join(err, out.Close()) }()
 	if _, err := io.Copy(out, in); err != nil {
 		return fmt.Errorf("copy %q: %w", from, err)
-	}
-	return nil
-}
-
-// tick is more than the granularity of the kernel's file times.
-const tick = 20 * time.Millisecond
-
-// copyIndex copies an index and dates it after every file it describes: git
-// hashes again all files as young as the index itself ("racy git"), which are
-// most of a small tree that was checked out just now. Nobody can have changed
-// one since, for no sandbox has them yet.
-func copyIndex(to, from string) error {
-	if err := copyFile(to, from); err != nil {
-		return err
-	}
-	later := time.Now().Add(tick)
-	if err := os.Chtimes(to, later, later); err != nil {
-		return fmt.Errorf("date the index: %w", err)
 	}
 	return nil
 }

@@ -263,7 +263,10 @@ func (w *Workspace) makePrivate(ctx context.Context, index string) error {
 			return fmt.Errorf("copy the objects of %s: %w", w.Tip(), err)
 		}
 	}
-	if err := copyIndex(filepath.Join(dir, "index"), index); err != nil {
+	// The copy is as young as it looks: files of the same second are "racy" to
+	// git, which then compares content. To date it later would hide an agent's
+	// very first edit.
+	if err := copyFile(filepath.Join(dir, "index"), index); err != nil {
 		return err
 	}
 	if !w.mustChown() {

@@ -1,6 +1,7 @@
 package native
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,9 +37,15 @@ func (b *builder) build(ctx context.Context) (*box, error) {
 		network = sandbox.NetworkNone
 	}
 	b.spec.Network = network
+	prepared := make(chan error, 1)
+	go func() { prepared <- b.prepare() }()
 	one, err := startInit(ctx, verbInit, b.spec.Identity, network)
-	if err != nil {
-		return nil, err
+	if perr := <-prepared; err != nil || perr != nil {
+		if one != nil {
+			one.end()
+			closeAll(one.wire.fd)
+		}
+		return nil, cmp.Or(perr, err)
 	}
 	// Until it stands, the end of ctx is the end of it.
 	stop := context.AfterFunc(ctx, one.kill)
@@ -63,30 +70,24 @@ func (b *builder) undo(ctx context.Context) error {
 	return errors.Join(removeCgroups(context.WithoutCancel(ctx), b.group.unique()), b.runtime.forget(b.spec.ID))
 }
 
+// complete configures PID 1. Its cgroup is joined while it builds the root:
+// the kernel may take its time for that.
 func (b *builder) complete(ctx context.Context, one *initProcess) (*box, error) {
-	if err := b.prepare(); err != nil {
-		return nil, err
+	limited := make(chan error, 1)
+	go func() { limited <- b.limit(one.pid) }()
+	err := b.configure(ctx, one)
+	lerr := <-limited
+	if errors.Is(lerr, unix.ESRCH) {
+		lerr = nil // it ended already, and says why
 	}
-	if err := b.limit(one.pid); errors.Is(err, unix.ESRCH) {
-		return nil, b.report(ctx, one) // it ended already, and says why
-	} else if err != nil {
-		return nil, err
-	}
-	mounts, err := b.openTrees(ctx)
-	defer closeAll(mounts...)
-	if err != nil {
+	if err := cmp.Or(err, lerr); err != nil {
 		return nil, err
 	}
 	filter, err := b.filter()
 	if err != nil {
 		return nil, err
 	}
-	cfg := initConfig{
-		Identity: b.spec.Identity, Hostname: b.spec.Hostname, Home: b.spec.Home, Network: b.spec.Network,
-		Trees: b.plan.trees, Links: b.plan.links, Covers: b.plan.covers, Files: slices.Concat(b.plan.files, b.spec.Files),
-		Filter: filter, Limits: b.inner,
-	}
-	if err := one.wire.sendPayload(message{Op: opConfig}, cfg, mounts...); err != nil && !errors.Is(err, unix.EPIPE) {
+	if err := one.wire.sendPayload(message{Op: opLimits}, initLimits{Filter: filter, Limits: b.inner}); err != nil && !hungUp(err) {
 		return nil, fmt.Errorf("configure sandbox: %w", err)
 	}
 	m, fds, err := one.wire.recv()
@@ -101,12 +102,26 @@ func (b *builder) complete(ctx context.Context, one *initProcess) (*box, error) 
 	return newBox(ctx, b, one, m.Report, sockets), nil
 }
 
-// report reads why PID 1 gave up before it was asked for anything.
-func (b *builder) report(ctx context.Context, one *initProcess) error {
-	m, fds, err := one.wire.recv()
-	closeAll(fds...)
-	return b.setUpError(ctx, one, m, err)
+// configure tells PID 1 what the root is made of.
+func (b *builder) configure(ctx context.Context, one *initProcess) error {
+	mounts, err := b.openTrees(ctx)
+	defer closeAll(mounts...)
+	if err != nil {
+		return err
+	}
+	cfg := initConfig{
+		Identity: b.spec.Identity, Hostname: b.spec.Hostname, Home: b.spec.Home, Network: b.spec.Network,
+		Trees: b.plan.trees, Links: b.plan.links, Covers: b.plan.covers, Files: slices.Concat(b.plan.files, b.spec.Files),
+	}
+	if err := one.wire.sendPayload(message{Op: opConfig}, cfg, mounts...); err != nil && !hungUp(err) {
+		return fmt.Errorf("configure sandbox: %w", err)
+	}
+	return nil
 }
+
+// hungUp reports whether a send failed because PID 1 ended; what it said
+// before is still there to read.
+func hungUp(err error) bool { return errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) }
 
 // setUpError says why PID 1 did not get ready.
 func (b *builder) setUpError(ctx context.Context, one *initProcess, m message, err error) error {

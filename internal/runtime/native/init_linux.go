@@ -40,8 +40,13 @@ type initConfig struct {
 	Links    [][2]string      `json:"links"`
 	Covers   []string         `json:"covers"`
 	Files    []sandbox.File   `json:"files"`
-	Filter   []byte           `json:"filter"`
-	Limits   innerLimits      `json:"limits"`
+}
+
+// initLimits are what PID 1 is told second, when it stands in its cgroup: to
+// join one can take the kernel some milliseconds, in which the root is built.
+type initLimits struct {
+	Filter []byte      `json:"filter"`
+	Limits innerLimits `json:"limits"`
 }
 
 // initReport is what PID 1 says once it stands.
@@ -134,18 +139,12 @@ func initSetUp(w *wire, args []string) error {
 	}
 	network := make(chan netResult, 1)
 	go func() { network <- setUpNetwork(sandbox.Network(args[2])) }()
-	m, fds, err := w.recv()
+	var cfg initConfig
+	mounts, err := expect(w, opConfig, &cfg)
 	if err != nil {
 		return step("control channel", err)
 	}
-	if m.Op != opConfig || len(fds) == 0 {
-		return step("control channel", fmt.Errorf("first message is %q", m.Op))
-	}
-	var cfg initConfig
-	if err := readPayload(fds[0], &cfg); err != nil {
-		return step("control channel", err)
-	}
-	if err := buildRoot(&cfg, fds[1:]); err != nil {
+	if err := buildRoot(&cfg, mounts); err != nil {
 		return err
 	}
 	net := <-network
@@ -155,7 +154,11 @@ func initSetUp(w *wire, args []string) error {
 	if err := finishRoot(&cfg, &net); err != nil {
 		return err
 	}
-	one, err := newPidOne(w, &cfg)
+	var lim initLimits
+	if _, err := expect(w, opLimits, &lim); err != nil {
+		return step("control channel", err)
+	}
+	one, err := newPidOne(w, &cfg, &lim)
 	if err != nil {
 		return err
 	}
@@ -165,6 +168,20 @@ func initSetUp(w *wire, args []string) error {
 	}
 	closeAll(net.fds...)
 	return one.wait()
+}
+
+// expect waits for an order and reads its payload; it gives the descriptors
+// that came along.
+func expect(w *wire, op string, v any) ([]int, error) {
+	m, fds, err := w.recv()
+	if err != nil {
+		return nil, err
+	}
+	if m.Op != op || len(fds) == 0 {
+		closeAll(fds...)
+		return nil, fmt.Errorf("wanted %q, got %q", op, m.Op)
+	}
+	return fds[1:], readPayload(fds[0], v)
 }
 
 // becomeInit makes this process what PID 1 has to be before it knows more.

@@ -11,8 +11,8 @@ import (
 
 // lockThread gives up, on the calling thread and so for every program it
 // starts, all that an agent must not have. It gives the Landlock ABI in force.
-func lockThread(cfg *initConfig) (int, error) {
-	if err := cfg.Limits.pin(); err != nil {
+func lockThread(writable []string, lim *initLimits) (int, error) {
+	if err := lim.Limits.pin(); err != nil {
 		return 0, step("limits", err)
 	}
 	if err := unix.Unshare(unix.CLONE_NEWCGROUP); err != nil && !errors.Is(err, unix.EINVAL) {
@@ -31,14 +31,14 @@ func lockThread(cfg *initConfig) (int, error) {
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return 0, step("no new privileges", err)
 	}
-	abi, err := restrict(writablePaths(cfg))
+	abi, err := restrict(writable)
 	if err != nil {
 		return 0, step("landlock", err)
 	}
 	if err := dropCapabilities(); err != nil {
 		return 0, step("capabilities", err)
 	}
-	return abi, step("seccomp", loadFilter(cfg.Filter))
+	return abi, step("seccomp", loadFilter(lim.Filter))
 }
 
 // writablePaths are where an agent may write, as far as the mounts go too.

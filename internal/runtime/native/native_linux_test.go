@@ -10,7 +10,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	for _, run := range []func([]string) (bool, int){native.Main, runtimetest.Main} {
+	for _, run := range []func([]string) (bool, int){native.Main, runtimetest.Main, supervise} {
 		if handled, status := run(os.Args); handled {
 			os.Exit(status)
 		}

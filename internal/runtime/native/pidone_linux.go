@@ -13,7 +13,7 @@ import (
 // spareThreads are started before any program runs: one that is needed later
 // may be refused when the agent has used up its processes, and Go does not
 // survive that.
-const spareThreads = 8
+const spareThreads = 3
 
 // pidOne is PID 1 of a sandbox at work: it starts programs from its locked
 // thread and reaps everything.
@@ -30,19 +30,19 @@ type pidOne struct {
 }
 
 // newPidOne ends the set-up: after it nothing here has a capability.
-func newPidOne(w *wire, cfg *initConfig) (*pidOne, error) {
+func newPidOne(w *wire, cfg *initConfig, lim *initLimits) (*pidOne, error) {
 	p := &pidOne{wire: w, served: make(chan error, 1), forked: make(chan struct{}, 1), running: map[int]int{}}
 	fd, err := unix.Open("/proc/self/oom_score_adj", unix.O_WRONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, step("proc", err)
 	}
 	p.oomFD = fd
-	if err := cfg.Limits.apply(); err != nil {
+	if err := lim.Limits.apply(); err != nil {
 		return nil, step("limits", err)
 	}
 	unix.Umask(0o022)
 	locked, unlocked := make(chan error, 1), make(chan struct{})
-	go p.serve(cfg, locked, unlocked)
+	go p.serve(cfg, lim, locked, unlocked)
 	if err := <-locked; err != nil {
 		return nil, err
 	}
@@ -57,8 +57,8 @@ func newPidOne(w *wire, cfg *initConfig) (*pidOne, error) {
 		return nil, step("signals", err)
 	}
 	go p.reap()
-	if cfg.Limits.WatchMemory > 0 {
-		go p.watchMemory(cfg.Limits.WatchMemory)
+	if lim.Limits.WatchMemory > 0 {
+		go p.watchMemory(lim.Limits.WatchMemory)
 	}
 	close(unlocked)
 	return p, nil
@@ -86,9 +86,9 @@ func startThreads(n int) {
 }
 
 // serve locks its thread down and takes orders until the channel ends.
-func (p *pidOne) serve(cfg *initConfig, locked chan<- error, unlocked <-chan struct{}) {
+func (p *pidOne) serve(cfg *initConfig, lim *initLimits, locked chan<- error, unlocked <-chan struct{}) {
 	runtime.LockOSThread() // and never unlocked: the thread is not fit for anything else
-	abi, err := lockThread(cfg)
+	abi, err := lockThread(writablePaths(cfg), lim)
 	p.landlock = abi
 	locked <- err
 	if err != nil {

@@ -39,11 +39,10 @@ func baseDirs() []string { return []string{"/usr", "/nix/store", "/gnu/store"} }
 // the rest of /etc is made up. Patterns are those of path.Match.
 func baseEtc() []string {
 	return []string{
-		"ssl", "ca-certificates", "ca-certificates.conf", "pki", "crypto-policies", "alternatives",
-		"ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime", "timezone", "mime.types", "terminfo",
-		"os-release", "lsb-release", "debian_version", "redhat-release", "alpine-release", "profile", "profile.d",
-		"bash.bashrc", "bashrc", "inputrc", "services", "protocols", "login.defs", "fonts", "magic", "locale.conf",
-		"locale.alias", "gai.conf", "host.conf", "java*", "python3*", "perl", "maven", "php", "xml", "sgml",
+		"ssl", "ca-certificates", "pki", "crypto-policies", "alternatives", "ld.so.cache", "localtime", "timezone",
+		"mime.types", "terminfo", "os-release", "lsb-release", "debian_version", "redhat-release", "alpine-release",
+		"profile", "profile.d", "bash.bashrc", "bashrc", "inputrc", "services", "protocols", "fonts", "locale.conf",
+		"locale.alias", "java*", "python3*", "perl", "maven", "php", "xml", "sgml",
 	}
 }
 
@@ -176,6 +175,10 @@ func (p *plan) addEtc() {
 			continue
 		}
 		name := "/etc/" + e.Name()
+		if to, err := filepath.EvalSymlinks(name); err == nil && e.Type()&fs.ModeSymlink != 0 && inBase(to) {
+			p.links = append(p.links, [2]string{name, to}) // cheaper than a mount
+			continue
+		}
 		p.trees = append(p.trees, tree{Kind: treeBind, Source: name, Target: name, ReadOnly: true, Optional: true})
 	}
 }

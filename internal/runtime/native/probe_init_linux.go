@@ -8,8 +8,6 @@ import (
 
 	"github.com/google/nftables"
 	"golang.org/x/sys/unix"
-
-	"agentprocess/internal/sandbox"
 )
 
 // opStep tells how one step of a probe went.
@@ -123,7 +121,7 @@ func (p prober) lockdown() {
 		if err != nil {
 			return "", err
 		}
-		_, err = lockThread(&initConfig{Filter: filter, Network: sandbox.NetworkNone})
+		_, err = lockThread(nil, &initLimits{Filter: filter})
 		return "allowlist loads", err
 	})
 }

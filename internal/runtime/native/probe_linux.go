@@ -72,7 +72,7 @@ func (r *Runtime) probeInit(ctx context.Context, id sandbox.Identity) ([]sandbox
 	if os.Geteuid() == 0 {
 		steps = append(steps, overlayStep(tryOverlay(dir, false)))
 	}
-	if err := one.wire.sendPayload(message{Op: opConfig}, dir); err != nil && !errors.Is(err, unix.EPIPE) {
+	if err := one.wire.sendPayload(message{Op: opConfig}, dir); err != nil && !hungUp(err) {
 		return nil, fmt.Errorf("probe: %w", err)
 	}
 	for {
@@ -183,9 +183,6 @@ func probeCgroup(h hierarchy) sandbox.Step {
 	return s
 }
 
-// gitVersion finds the number in what git says.
-var gitVersion = regexp.MustCompile(`(\d+)\.(\d+)(?:\.(\d+))?`)
-
 // probeGit looks for a git that is not fooled by whose repository it is in.
 func probeGit(ctx context.Context) sandbox.Step {
 	s := sandbox.Step{Name: "git", Fix: "install git 2.35.2 or later"}
@@ -195,7 +192,7 @@ func probeGit(ctx context.Context) sandbox.Step {
 		return s
 	}
 	s.Detail = strings.TrimSpace(string(out))
-	m := gitVersion.FindStringSubmatch(s.Detail)
+	m := regexp.MustCompile(`(\d+)\.(\d+)(?:\.(\d+))?`).FindStringSubmatch(s.Detail)
 	if m == nil {
 		s.Cause = "its version cannot be read"
 		return s

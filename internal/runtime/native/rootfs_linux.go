@@ -253,6 +253,10 @@ func (r *rootfs) maskProc() error {
 		}
 	}
 	for _, name := range procMasked() {
+		var st unix.Stat_t
+		if err := unix.Stat(name, &st); err != nil || st.Mode&0o004 == 0 {
+			continue // absent, or for the host's root only, who is nobody here
+		}
 		if err := r.bindOver("/dev/null", name, 0); err != nil && !errors.Is(err, unix.ENOENT) {
 			return err
 		}

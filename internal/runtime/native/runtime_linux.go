@@ -6,14 +6,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
+	"strings"
 	"sync"
 
 	"agentprocess/internal/sandbox"
 )
-
-// validID is what a run id may be: it becomes a file and a cgroup.
-var validID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
 
 // Runtime makes sandboxes on this machine. It is safe for concurrent use.
 type Runtime struct {
@@ -54,9 +51,15 @@ func (r *Runtime) Start(ctx context.Context, spec sandbox.Spec) (sandbox.Sandbox
 	return box, nil
 }
 
+// validID reports whether id can be part of the name of a file and a cgroup.
+func validID(id string) bool {
+	const allowed = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
+	return id != "" && len(id) <= 100 && id[0] != '.' && strings.Trim(id, allowed) == ""
+}
+
 // checkSpec refuses what cannot become a sandbox before anything is made.
 func checkSpec(spec sandbox.Spec) error {
-	if !validID.MatchString(spec.ID) {
+	if !validID(spec.ID) {
 		return sandbox.Fail(sandbox.CodeInternal, fmt.Errorf("run id %q: want letters, digits, '.', '_' and '-'", spec.ID), "")
 	}
 	if spec.Home != "" && (!filepath.IsAbs(spec.Home) || filepath.Clean(spec.Home) != spec.Home || spec.Home == "/") {
@@ -71,7 +74,7 @@ func checkSpec(spec sandbox.Spec) error {
 // Cleanup implements sandbox.Runtime: it removes the cgroups of a run, and
 // what still runs in them. Everything else of a sandbox dies with it.
 func (r *Runtime) Cleanup(ctx context.Context, id string) error {
-	if !validID.MatchString(id) {
+	if !validID(id) {
 		return sandbox.Fail(sandbox.CodeInternal, fmt.Errorf("run id %q: want letters, digits, '.', '_' and '-'", id), "")
 	}
 	dirs, err := findCgroups(cgroupRoot, id)

@@ -5,7 +5,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -24,11 +23,21 @@ const (
 	coverEntries = 4000
 )
 
-// rustupDefault finds the default toolchain in rustup's settings.
-var rustupDefault = regexp.MustCompile(`(?m)^default_toolchain\s*=\s*"([A-Za-z0-9._-]+)"`)
+// secretFiles are names that hold credentials wherever they lie.
+func secretFiles() []string {
+	return []string{
+		".npmrc", ".netrc", ".pypirc", ".yarnrc", ".yarnrc.yml", ".git-credentials", ".env",
+		"auth.json", "auth.toml", "token.json", "secret.json", "secrets.json", "secrets.toml", "secrets.yaml", "secrets.yml",
+		"id_rsa", "id_ed25519", "id_ecdsa",
+	}
+}
 
-// secretName matches files that hold credentials.
-var secretName = regexp.MustCompile(`(?i)credential|^\.(npmrc|netrc|pypirc|yarnrc|yarnrc\.yml|git-credentials|env)$|^(auth|token|secrets?)\.(json|toml|ya?ml)$|^id_(rsa|ed25519|ecdsa)`)
+// isSecret reports whether a file's name says that it holds credentials. It
+// is no pattern: compiling one would cost every start of ours.
+func isSecret(name string) bool {
+	name = strings.ToLower(name)
+	return strings.Contains(name, "credential") || slices.Contains(secretFiles(), name)
+}
 
 // finder collects toolchains; homes are directories that are never shown.
 type finder struct {
@@ -134,15 +143,19 @@ func rustToolchain(rustup string) string {
 	if err != nil {
 		return ""
 	}
-	m := rustupDefault.FindSubmatch(data)
-	if m == nil {
-		return ""
+	for line := range strings.Lines(string(data)) {
+		key, value, ok := strings.Cut(line, "=")
+		name := strings.Trim(strings.TrimSpace(value), `"`)
+		if !ok || strings.TrimSpace(key) != "default_toolchain" || name == "" || strings.ContainsAny(name, "/*?[\\") {
+			continue
+		}
+		names, err := filepath.Glob(filepath.Join(rustup, "toolchains", name+"*"))
+		if err != nil || len(names) == 0 {
+			return ""
+		}
+		return names[0] // exact or the host's own triple: the shortest sorts first
 	}
-	names, err := filepath.Glob(filepath.Join(rustup, "toolchains", string(m[1])+"*"))
-	if err != nil || len(names) == 0 {
-		return ""
-	}
-	return names[0] // exact or the host's own triple: the shortest sorts first
+	return ""
 }
 
 // voltaNode is the directory of volta's default node.
@@ -238,7 +251,7 @@ func secretsBelow(root string) []string {
 			if depth(name)-depth(root) >= coverDepth {
 				return fs.SkipDir
 			}
-		case d.Type().IsRegular() && secretName.MatchString(d.Name()):
+		case d.Type().IsRegular() && isSecret(d.Name()):
 			found = append(found, name)
 		}
 		return nil

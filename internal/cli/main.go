@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os/signal"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -29,6 +31,8 @@ func (e exitError) Error() string { return fmt.Sprintf("exit status %d", e.statu
 
 // Main runs the command line and gives the exit status.
 func Main(ctx context.Context, args []string, streams term.Streams, environ []string, version string) int {
+	// Who reads our output may go away without ending a run; writes fail then.
+	signal.Ignore(syscall.SIGPIPE)
 	d, done := newDeps(streams, environ, version)
 	root := newCmdRoot(d)
 	root.SetArgs(args)

@@ -23,6 +23,7 @@ type startOptions struct {
 	service.StartOptions
 	resolve      []string
 	memory, disk string
+	timeout      string
 	json         bool
 }
 
@@ -81,7 +82,7 @@ func (o *startOptions) flags(cmd *cobra.Command) {
 	f.StringArrayVar(&o.resolve, "resolve", nil, "dial `HOST=ADDR[:PORT]` for a name, also in a private network (repeatable)")
 	f.StringArrayVar(&o.Env, "env", nil, "set `K=V` inside, or K to your own value (repeatable)")
 	f.StringArrayVar(&o.Checks, "check", nil, "run `COMMAND` inside after the work; it must succeed (repeatable)")
-	f.DurationVar(&o.Timeout, "timeout", 0, "stop the agent after this long, such as 90m (default none)")
+	f.StringVar(&o.timeout, "timeout", "", "stop the agent after this long, such as 90m or 1d (default none)")
 	f.StringVar(&o.memory, "memory", "", "the most memory, such as 8GB")
 	f.Int64Var(&o.Limits.PIDs, "pids", 0, "the most processes")
 	f.Float64Var(&o.Limits.CPUs, "cpus", 0, "the most processors, such as 1.5")
@@ -119,10 +120,20 @@ func (o *startOptions) complete(cmd *cobra.Command, cfg config.Config) error {
 		return usage(cmd, "a command after -- needs --agent exec")
 	case o.Agent != config.AgentExec && o.Goal == "":
 		return usage(cmd, "the goal is missing")
-	case o.Timeout < 0 || o.Limits.PIDs < 0 || o.Limits.CPUs < 0:
+	case o.Limits.PIDs < 0 || o.Limits.CPUs < 0:
 		return usage(cmd, "a limit is negative")
 	}
+	return o.parse(cmd)
+}
+
+// parse reads the flags that are more than words.
+func (o *startOptions) parse(cmd *cobra.Command) error {
 	var err error
+	if o.timeout != "" {
+		if o.Timeout, err = config.ParseDuration(o.timeout); err != nil || o.Timeout < 0 {
+			return usage(cmd, "--timeout %q: want a time such as 90m", o.timeout)
+		}
+	}
 	if o.memory != "" {
 		if o.Limits.MemoryBytes, err = config.ParseSize(o.memory); err != nil {
 			return usage(cmd, "--memory: %w", err)

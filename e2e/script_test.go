@@ -57,7 +57,7 @@ func setup(env *testscript.Env, w *world) error {
 	binary := filepath.Dir(os.Getenv(binaryVar))
 	for _, kv := range []string{
 		"HOME=" + home, "PATH=" + binary + string(os.PathListSeparator) + os.Getenv("PATH"), "GIT_CONFIG_NOSYSTEM=1",
-		"XDG_CACHE_HOME=" + sharedCache(), "CLAUDE=" + os.Getenv(claudeVar), "LANG=C.UTF-8", "TERM=dumb",
+		"XDG_CACHE_HOME=" + sharedCache(), "HOST_GOCACHE=" + hostGoCache(), "CLAUDE=" + os.Getenv(claudeVar), "LANG=C.UTF-8", "TERM=dumb",
 	} {
 		env.Vars = append(env.Vars, kv)
 	}
@@ -69,6 +69,18 @@ func setup(env *testscript.Env, w *world) error {
 // sharedCache holds what all tests may share: pristine checkouts and the
 // agent's program.
 func sharedCache() string { return filepath.Join(os.Getenv(scratchVar), "cache") }
+
+// hostGoCache is where the compiler keeps what it has built already.
+func hostGoCache() string {
+	if dir := os.Getenv("GOCACHE"); dir != "" {
+		return dir
+	}
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(dir, "go-build")
+}
 
 // apiKey is the key of a script's servers.
 type apiKey struct{}

@@ -13,6 +13,13 @@ import (
 // killed.
 const graceTime = 10 * time.Second
 
+// lookEvery is how often it is asked whether a run is hopeless.
+const lookEvery = time.Second
+
+// needsAuth is why a run ends whose credential the API refuses: agents try
+// again for minutes.
+const needsAuth = "the API refused the credential: `agent-process auth status` says more, `agent-process auth` renews it"
+
 // ending says how the agent's program ended, and who ended it.
 type ending struct {
 	exit    sandbox.Exit
@@ -28,8 +35,10 @@ type supervisor struct {
 	timeout <-chan time.Time
 	asked   <-chan struct{} // a person wants it to stop
 	broken  <-chan error    // the run must end at once
-	grace   <-chan time.Time
-	end     ending
+	// hopeless says that going on makes no sense; it is asked now and then.
+	hopeless func() bool
+	grace    <-chan time.Time
+	end      ending
 }
 
 // watch returns when the program has ended.
@@ -43,8 +52,14 @@ func (v *supervisor) watch() ending {
 		exit, err := v.proc.Wait()
 		ended <- result{exit, err}
 	}()
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
 	for {
 		select {
+		case <-look.C:
+			if v.grace == nil && v.hopeless() {
+				v.ask(sandbox.OutcomeFailed, needsAuth)
+			}
 		case r := <-ended:
 			v.end.exit, v.end.err = r.exit, r.err
 			return v.end

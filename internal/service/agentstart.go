@@ -40,7 +40,10 @@ func (x *session) runAgent(ctx context.Context) ending {
 	}
 	broken, forget := x.watchProtections()
 	defer forget()
-	v := &supervisor{proc: proc, kill: kill, timeout: after(x.opts.Timeout), asked: x.opts.Control.asked(), broken: broken}
+	v := &supervisor{
+		proc: proc, kill: kill, timeout: after(x.opts.Timeout), asked: x.opts.Control.asked(), broken: broken,
+		hopeless: func() bool { return out.Result().NeedsAuth },
+	}
 	end := v.watch()
 	result, err := out.Close()
 	if err != nil && end.outcome == "" {
@@ -81,7 +84,7 @@ func (x *session) watchProtections() (broken <-chan error, forget func()) {
 func claims(r agent.Result) string {
 	switch {
 	case r.NeedsAuth:
-		return "the API refused the credential: `agent-process auth status` says more, `agent-process auth` renews it"
+		return needsAuth
 	case r.Failed:
 		return "the agent says that it failed: " + r.Text
 	default:

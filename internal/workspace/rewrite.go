@@ -262,7 +262,7 @@ func rewriteCommit(raw []byte, tree string, parents []string) ([]byte, error) {
 	for _, p := range parents {
 		fmt.Fprintf(&out, "parent %s\n", p)
 	}
-	dropping := false
+	dropping := true // what goes on with the tree line
 	for _, l := range lines[1:] {
 		name, _, _ := bytes.Cut(l, []byte(" "))
 		if len(name) > 0 { // otherwise it goes on with the line before

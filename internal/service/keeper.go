@@ -80,11 +80,22 @@ func (k *keeper) rescue(ctx context.Context) (workspace.ImportResult, error) {
 	if !errors.Is(err, workspace.ErrGitDir) {
 		return res, err
 	}
+	// What the agent committed itself may still come home as it is.
+	if _, err := k.imports(ctx); err != nil && !errors.Is(err, workspace.ErrGitDir) {
+		k.notice("what the agent committed by itself could not be brought home: %v", err)
+	}
 	k.notice("the agent's own git directory was unusable: its tree was committed from a fresh one")
 	if err := k.ws.Rescue(ctx); err != nil {
 		return k.last, err
 	}
 	return k.again(ctx)
+}
+
+// imports imports what is committed already.
+func (k *keeper) imports(ctx context.Context) (workspace.ImportResult, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.bring(ctx)
 }
 
 // again saves in a sandbox of its own.

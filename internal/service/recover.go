@@ -24,10 +24,7 @@ type Cleaned struct {
 // database. One run's trouble does not keep it from the next.
 func (s *Service) Cleanup(ctx context.Context) ([]Cleaned, error) {
 	entries, err := os.ReadDir(s.runs())
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("look for runs: %w", err)
 	}
 	var done []Cleaned
@@ -42,8 +39,15 @@ func (s *Service) Cleanup(ctx context.Context) ([]Cleaned, error) {
 			done = append(done, Cleaned{Name: e.Name(), What: what})
 		}
 	}
+	if _, err := workspace.PrunePristine(ctx, s.workspaceConfig(), keptCheckouts); err != nil {
+		errs = append(errs, err)
+	}
 	return done, errors.Join(errs...)
 }
+
+// keptCheckouts is how many shared checkouts Cleanup leaves: the most recently
+// used ones.
+const keptCheckouts = 20
 
 // recover brings one dead run to its end and says what it found.
 func (s *Service) recover(ctx context.Context, id string) (string, error) {

@@ -243,7 +243,8 @@ func (b *builder) limit(pid int) error {
 func (b *builder) fallBack() {
 	if b.by["memory"] == "" {
 		b.inner.WatchMemory = b.limits.MemoryBytes
-		b.by["memory"] = "watched every " + watchInterval.String()
+		b.inner.Data = uint64(max(2*b.limits.MemoryBytes, 0)) + dataHeadroom // positive
+		b.by["memory"] = "rlimit per process, watched in all every " + watchInterval.String()
 	}
 	if b.by["pids"] == "" {
 		b.inner.Processes = uint64(max(b.limits.PIDs, 1)) // positive

@@ -94,7 +94,7 @@ func findUnified(mount, own string) (hierarchy, bool) {
 			return hierarchy{}, false
 		}
 		h := hierarchy{version: 2, parents: map[string]string{}}
-		for _, c := range strings.Fields(string(data)) {
+		for c := range strings.FieldsSeq(string(data)) {
 			if slices.Contains([]string{"memory", "pids", "cpu"}, c) {
 				h.parents[c] = dir
 			}
@@ -147,17 +147,24 @@ func (h hierarchy) dirs(id string) map[string]string {
 // cannot be had is left to the other means; the rest of the group stands.
 func newCgroup(h hierarchy, id string, limits sandbox.Limits) (*cgroup, error) {
 	g := &cgroup{version: h.version, dirs: map[string]string{}, limited: map[string]bool{}}
+	made := map[string]bool{} // version 2 has one directory for all
 	for c, dir := range h.dirs(id) {
-		if err := os.Mkdir(dir, 0o755); err != nil && (!errors.Is(err, fs.ErrExist) || h.version == 1) {
+		if !made[dir] {
+			err := os.Mkdir(dir, 0o750)
 			if errors.Is(err, fs.ErrExist) {
-				return g, fmt.Errorf("cgroup %q exists: a sandbox of that id runs or was not cleaned up", dir)
+				for own := range made {
+					err = errors.Join(err, unix.Rmdir(own))
+				}
+				return g, fmt.Errorf("cgroup %q: a sandbox of that id runs or was not cleaned up: %w", dir, err)
 			}
-			continue
+			if err != nil {
+				continue
+			}
+			made[dir] = true
 		}
 		g.dirs[c] = dir
 	}
-	settings := g.settings(limits)
-	for _, s := range settings {
+	for _, s := range g.settings(limits) {
 		dir, ok := g.dirs[s.controller]
 		if !ok {
 			continue
@@ -320,7 +327,7 @@ func killCgroup(dir string) {
 	if err != nil {
 		return
 	}
-	for _, f := range strings.Fields(string(data)) {
+	for f := range strings.FieldsSeq(string(data)) {
 		if pid, err := strconv.Atoi(f); err == nil && pid > 1 {
 			_ = unix.Kill(pid, unix.SIGKILL)
 		}

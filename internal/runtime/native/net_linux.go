@@ -160,9 +160,12 @@ func (r *netResult) listen(v6 bool) error {
 	}
 	all := []socket{
 		{"proxy", unix.SOCK_STREAM, portProxy, false},
-		{"redirect", unix.SOCK_STREAM, portRedirect, false}, {"redirect", unix.SOCK_STREAM, portRedirect, true},
-		{"dns", unix.SOCK_DGRAM, portDNS, false}, {"dns", unix.SOCK_DGRAM, portDNS, true},
-		{"dnstcp", unix.SOCK_STREAM, portDNS, false}, {"dnstcp", unix.SOCK_STREAM, portDNS, true},
+		{"redirect", unix.SOCK_STREAM, portRedirect, false},
+		{"redirect", unix.SOCK_STREAM, portRedirect, true},
+		{"dns", unix.SOCK_DGRAM, portDNS, false},
+		{"dns", unix.SOCK_DGRAM, portDNS, true},
+		{"dnstcp", unix.SOCK_STREAM, portDNS, false},
+		{"dnstcp", unix.SOCK_STREAM, portDNS, true},
 	}
 	for _, s := range all {
 		if s.v6 && !v6 {

@@ -22,6 +22,12 @@ type innerLimits struct {
 	CPUs int `json:"cpus,omitempty"`
 }
 
+// dataHeadroom is what RLIMIT_DATA allows a process beyond twice the memory
+// limit. It bounds what one process can take between two looks of the watcher;
+// it must not be tight, since it counts what is only reserved: at 512 MiB some
+// JavaScript engines do not start.
+const dataHeadroom = 1 << 30
+
 // watchInterval is how often memory is measured where no cgroup does it.
 const watchInterval = 200 * time.Millisecond
 

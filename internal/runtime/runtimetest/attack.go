@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"testing"
 
 	"agentprocess/internal/sandbox"
 )
@@ -31,7 +30,8 @@ func attacks() []behaviour {
 
 // testForbidden tries each forbidden call; the program prints those that were
 // not refused.
-func testForbidden(t *testing.T, s *suite) {
+func testForbidden(s *suite) {
+	t := s.t
 	spec := s.spec(t)
 	spec.Network = sandbox.NetworkGateway
 	box := s.start(t, spec)
@@ -44,7 +44,8 @@ func testForbidden(t *testing.T, s *suite) {
 	}
 }
 
-func testForeignCalls(t *testing.T, s *suite) {
+func testForeignCalls(s *suite) {
+	t := s.t
 	code, ok := foreignProgram()
 	if !ok {
 		return // this machine has one kind of system call only
@@ -64,14 +65,16 @@ func testForeignCalls(t *testing.T, s *suite) {
 	}
 }
 
-func testEveryday(t *testing.T, s *suite) {
+func testEveryday(s *suite) {
+	t := s.t
 	box := s.start(t, s.spec(t))
 	if r := s.attack(t, box, "everyday"); r.exit.Code != 0 {
 		t.Errorf("exit %+v\n%s%s", r.exit, r.stdout, r.stderr)
 	}
 }
 
-func testInitSignals(t *testing.T, s *suite) {
+func testInitSignals(s *suite) {
+	t := s.t
 	box := s.start(t, s.spec(t))
 	if r := s.attack(t, box, "signals"); r.exit.Code != 0 {
 		t.Errorf("exit %+v\n%s%s", r.exit, r.stdout, r.stderr)
@@ -88,7 +91,8 @@ func testInitSignals(t *testing.T, s *suite) {
 	})
 }
 
-func testInitLimits(t *testing.T, s *suite) {
+func testInitLimits(s *suite) {
+	t := s.t
 	box := s.start(t, s.spec(t))
 	if r := s.attack(t, box, "prlimit"); r.exit.Code != 0 {
 		t.Errorf("exit %+v\n%s%s", r.exit, r.stdout, r.stderr)
@@ -96,7 +100,8 @@ func testInitLimits(t *testing.T, s *suite) {
 	s.sh(t, box, "echo alive")
 }
 
-func testSetuid(t *testing.T, s *suite) {
+func testSetuid(s *suite) {
+	t := s.t
 	dir := s.dir(t)
 	data, err := os.ReadFile("/usr/bin/id")
 	if err != nil {
@@ -116,7 +121,8 @@ func testSetuid(t *testing.T, s *suite) {
 	s.fails(t, box, "/usr/bin/su -c true root </dev/null")
 }
 
-func testHostProcesses(t *testing.T, s *suite) {
+func testHostProcesses(s *suite) {
+	t := s.t
 	box := s.start(t, s.spec(t))
 	self := strconv.Itoa(os.Getpid())
 	s.fails(t, box, "kill -0 "+self+" && test \"$(cut -d' ' -f2 /proc/"+self+"/stat)\" = '("+strings.TrimSpace(comm())+")'")
@@ -139,7 +145,8 @@ func comm() string {
 	return string(data)
 }
 
-func testAbstract(t *testing.T, s *suite) {
+func testAbstract(s *suite) {
+	t := s.t
 	name := "runtimetest-" + strconv.Itoa(os.Getpid())
 	listenAbstract(t, name)
 	box := s.start(t, s.spec(t))
@@ -148,7 +155,8 @@ func testAbstract(t *testing.T, s *suite) {
 	}
 }
 
-func testTrace(t *testing.T, s *suite) {
+func testTrace(s *suite) {
+	t := s.t
 	box := s.start(t, s.spec(t))
 	s.sh(t, box, "sleep 1000 </dev/null >/dev/null 2>&1 & echo $! > /tmp/pid")
 	r := s.attack(t, box, "trace", s.sh(t, box, "cat /tmp/pid"))

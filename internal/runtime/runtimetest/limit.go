@@ -4,7 +4,6 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
-	"testing"
 
 	"agentprocess/internal/sandbox"
 )
@@ -20,7 +19,8 @@ func limits() []behaviour {
 	}
 }
 
-func testMemory(t *testing.T, s *suite) {
+func testMemory(s *suite) {
+	t := s.t
 	spec := s.spec(t)
 	spec.Limits.MemoryBytes = 128 << 20
 	box := s.start(t, spec)
@@ -40,7 +40,8 @@ func testMemory(t *testing.T, s *suite) {
 	}
 }
 
-func testProcesses(t *testing.T, s *suite) {
+func testProcesses(s *suite) {
+	t := s.t
 	spec := s.spec(t)
 	spec.Limits.PIDs = 64
 	box := s.start(t, spec)
@@ -55,7 +56,8 @@ func testProcesses(t *testing.T, s *suite) {
 	}
 }
 
-func testProcessors(t *testing.T, s *suite) {
+func testProcessors(s *suite) {
+	t := s.t
 	spec := s.spec(t)
 	spec.Limits.CPUs = 1
 	box := s.start(t, spec)
@@ -65,7 +67,8 @@ func testProcessors(t *testing.T, s *suite) {
 	s.sh(t, box, "true")
 }
 
-func testDiskFile(t *testing.T, s *suite) {
+func testDiskFile(s *suite) {
+	t := s.t
 	dir := s.dir(t)
 	spec := s.spec(t)
 	spec.Mounts = []sandbox.Mount{bind(dir, "/data", false)}
@@ -74,7 +77,8 @@ func testDiskFile(t *testing.T, s *suite) {
 	s.fails(t, box, "head -c 20000000 /dev/zero > /data/big")
 }
 
-func testDiskTotal(t *testing.T, s *suite) {
+func testDiskTotal(s *suite) {
+	t := s.t
 	dir := s.dir(t)
 	s.write(t, filepath.Join(dir, "before"), strings.Repeat("x", 20<<20), 0o644) // not the sandbox's
 	spec := s.spec(t)

@@ -27,7 +27,8 @@ const (
 	farV6 = "[2001:db8::7]:443"
 )
 
-func testNoNetwork(t *testing.T, s *suite) {
+func testNoNetwork(s *suite) {
+	t := s.t
 	box := s.start(t, s.spec(t))
 	for _, to := range [][]string{{"tcp", farV4}, {"tcp", farV6}, {"tcp", "127.0.0.1:3128"}, {"udp", "192.0.2.7:53"}, {"udp", "127.0.0.1:53"}} {
 		if r := s.attack(t, box, append([]string{"dial"}, to...)...); r.exit.Code == 0 {
@@ -84,7 +85,8 @@ func serveGateway(s sandbox.Sockets) {
 	}
 }
 
-func testGateway(t *testing.T, s *suite) {
+func testGateway(s *suite) {
+	t := s.t
 	spec := s.spec(t)
 	spec.Network = sandbox.NetworkGateway
 	box := s.start(t, spec)
@@ -133,7 +135,8 @@ func hostOnly(t *testing.T, s *suite, box sandbox.Sandbox) {
 	}
 }
 
-func testHookSocket(t *testing.T, s *suite) {
+func testHookSocket(s *suite) {
+	t := s.t
 	spec := s.spec(t)
 	spec.Network = sandbox.NetworkGateway
 	box := s.start(t, spec)
@@ -154,7 +157,8 @@ func testHookSocket(t *testing.T, s *suite) {
 	}
 }
 
-func testOwnServers(t *testing.T, s *suite) {
+func testOwnServers(s *suite) {
+	t := s.t
 	spec := s.spec(t)
 	spec.Network = sandbox.NetworkGateway
 	box := s.start(t, spec)

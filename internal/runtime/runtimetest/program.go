@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"syscall"
-	"testing"
 
 	"agentprocess/internal/sandbox"
 )
@@ -38,7 +37,8 @@ func programs() []behaviour {
 	}
 }
 
-func testExitStatus(t *testing.T, s *suite) {
+func testExitStatus(s *suite) {
+	t := s.t
 	box := s.start(t, s.spec(t))
 	for _, code := range []int{0, 1, 7, 126, 255} {
 		r := s.run(t, box, sandbox.Command{Argv: []string{"/bin/sh", "-c", "exit " + strconv.Itoa(code)}})
@@ -48,7 +48,8 @@ func testExitStatus(t *testing.T, s *suite) {
 	}
 }
 
-func testExitSignal(t *testing.T, s *suite) {
+func testExitSignal(s *suite) {
+	t := s.t
 	box := s.start(t, s.spec(t))
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL, syscall.SIGABRT, syscall.SIGSEGV} {
 		r := s.run(t, box, sandbox.Command{Argv: []string{"/bin/sh", "-c", "kill -" + strconv.Itoa(int(sig)) + " $$"}})
@@ -58,7 +59,8 @@ func testExitSignal(t *testing.T, s *suite) {
 	}
 }
 
-func testMissing(t *testing.T, s *suite) {
+func testMissing(s *suite) {
+	t := s.t
 	box := s.start(t, s.spec(t))
 	for _, cmd := range []sandbox.Command{
 		{Argv: []string{"no-such-program"}, Env: []string{"PATH=/usr/bin"}},
@@ -75,7 +77,8 @@ func testMissing(t *testing.T, s *suite) {
 	s.sh(t, box, "true")
 }
 
-func testEnvironment(t *testing.T, s *suite) {
+func testEnvironment(s *suite) {
+	t := s.t
 	t.Setenv("RUNTIMETEST_SECRET", "from the host")
 	box := s.start(t, s.spec(t))
 	r := s.run(t, box, sandbox.Command{Argv: []string{"/usr/bin/env"}, Env: []string{"A=1", "B=two words"}})
@@ -91,7 +94,8 @@ func testEnvironment(t *testing.T, s *suite) {
 	}
 }
 
-func testStreams(t *testing.T, s *suite) {
+func testStreams(s *suite) {
+	t := s.t
 	box := s.start(t, s.spec(t))
 	data := strings.Repeat("0123456789abcdef\n", 1<<16) // more than any pipe holds
 	var out, errOut bytes.Buffer
@@ -118,7 +122,8 @@ func testStreams(t *testing.T, s *suite) {
 	}
 }
 
-func testOneWriter(t *testing.T, s *suite) {
+func testOneWriter(s *suite) {
+	t := s.t
 	box := s.start(t, s.spec(t))
 	var both bytes.Buffer
 	p, err := box.Exec(s.ctx, sandbox.Command{Argv: []string{"/bin/sh", "-c", "echo 1; echo 2 >&2; echo 3"}, Stdout: &both, Stderr: &both})
@@ -133,7 +138,8 @@ func testOneWriter(t *testing.T, s *suite) {
 	}
 }
 
-func testFileStreams(t *testing.T, s *suite) {
+func testFileStreams(s *suite) {
+	t := s.t
 	box := s.start(t, s.spec(t))
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -155,23 +161,22 @@ func testFileStreams(t *testing.T, s *suite) {
 	}
 }
 
-// notify is a writer that tells when it saw a text.
+// notify is a writer that tells when a program said that it is ready.
 type notify struct {
 	mu   sync.Mutex
 	buf  bytes.Buffer
-	text string
 	seen chan struct{}
 	once sync.Once
 }
 
-func newNotify(text string) *notify { return &notify{text: text, seen: make(chan struct{})} }
+func newNotify() *notify { return &notify{seen: make(chan struct{})} }
 
 // Write implements io.Writer.
 func (n *notify) Write(p []byte) (int, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.buf.Write(p)
-	if strings.Contains(n.buf.String(), n.text) {
+	if strings.Contains(n.buf.String(), "ready") {
 		n.once.Do(func() { close(n.seen) })
 	}
 	return len(p), nil
@@ -184,19 +189,20 @@ func (n *notify) String() string {
 	return n.buf.String()
 }
 
-// wait waits for the text.
-func (n *notify) wait(t *testing.T, ctx context.Context) { //nolint:revive // t first, as every helper here
-	t.Helper()
+// wait waits for that.
+func (n *notify) wait(s *suite) {
+	s.t.Helper()
 	select {
 	case <-n.seen:
-	case <-ctx.Done():
-		t.Fatalf("never saw %q in %q", n.text, n.String())
+	case <-s.ctx.Done():
+		s.t.Fatalf("never ready: %q", n.String())
 	}
 }
 
-func testSignal(t *testing.T, s *suite) {
+func testSignal(s *suite) {
+	t := s.t
 	box := s.start(t, s.spec(t))
-	out := newNotify("ready")
+	out := newNotify()
 	p, err := box.Exec(s.ctx, sandbox.Command{
 		Argv: []string{"/bin/sh", "-c", "trap 'echo got it; exit 3' USR1; echo ready; while :; do sleep 0.05; done"}, Stdout: out,
 		Env: []string{"PATH=/usr/bin:/bin"},
@@ -204,7 +210,7 @@ func testSignal(t *testing.T, s *suite) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out.wait(t, s.ctx)
+	out.wait(s)
 	if err := p.Signal(syscall.SIGUSR1); err != nil {
 		t.Fatal(err)
 	}
@@ -218,15 +224,16 @@ func testSignal(t *testing.T, s *suite) {
 	}
 }
 
-func testContext(t *testing.T, s *suite) {
+func testContext(s *suite) {
+	t := s.t
 	box := s.start(t, s.spec(t))
 	ctx, cancel := context.WithCancel(s.ctx)
-	out := newNotify("ready")
+	out := newNotify()
 	p, err := box.Exec(ctx, sandbox.Command{Argv: []string{"/bin/sh", "-c", "trap '' TERM INT; echo ready; sleep 1000"}, Stdout: out})
 	if err != nil {
 		t.Fatal(err)
 	}
-	out.wait(t, s.ctx)
+	out.wait(s)
 	cancel()
 	exit, err := p.Wait()
 	if err != nil || exit.Signal != syscall.SIGKILL || exit.Code != 137 {
@@ -238,7 +245,8 @@ func testContext(t *testing.T, s *suite) {
 	s.sh(t, box, "true")
 }
 
-func testLeftovers(t *testing.T, s *suite) {
+func testLeftovers(s *suite) {
+	t := s.t
 	box := s.start(t, s.spec(t))
 	if got := s.sh(t, box, "sleep 1000 & echo $! > /tmp/pid; echo started"); got != "started" {
 		t.Errorf("output %q", got)
@@ -246,9 +254,10 @@ func testLeftovers(t *testing.T, s *suite) {
 	s.sh(t, box, "kill -0 $(cat /tmp/pid)") // it stays until Close
 }
 
-func testTerminal(t *testing.T, s *suite) {
+func testTerminal(s *suite) {
+	t := s.t
 	box := s.start(t, s.spec(t))
-	out := newNotify("ready")
+	out := newNotify()
 	in, feed := io.Pipe()
 	p, err := box.Exec(s.ctx, sandbox.Command{
 		Argv:  []string{"/bin/sh", "-c", `tty; stty size; trap 'stty size; exit 5' WINCH; echo ready; while :; do read x && echo "read $x"; done`},
@@ -258,7 +267,7 @@ func testTerminal(t *testing.T, s *suite) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out.wait(t, s.ctx)
+	out.wait(s)
 	if _, err := feed.Write([]byte("hello\n")); err != nil {
 		t.Fatal(err)
 	}
@@ -283,7 +292,8 @@ func testTerminal(t *testing.T, s *suite) {
 	}
 }
 
-func testOrphans(t *testing.T, s *suite) {
+func testOrphans(s *suite) {
+	t := s.t
 	box := s.start(t, s.spec(t))
 	s.sh(t, box, "for i in 1 2 3 4 5 6 7 8; do (sh -c 'true & true &' &) ; done")
 	s.eventually(t, "no zombies", func() bool {
@@ -291,7 +301,8 @@ func testOrphans(t *testing.T, s *suite) {
 	})
 }
 
-func testManyAtOnce(t *testing.T, s *suite) {
+func testManyAtOnce(s *suite) {
+	t := s.t
 	box := s.start(t, s.spec(t))
 	var wg sync.WaitGroup
 	for i := range 20 {
@@ -311,17 +322,18 @@ func testManyAtOnce(t *testing.T, s *suite) {
 	wg.Wait()
 }
 
-func testClose(t *testing.T, s *suite) {
+func testClose(s *suite) {
+	t := s.t
 	box, err := s.Runtime.Start(s.ctx, s.spec(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := newNotify("ready")
+	out := newNotify()
 	p, err := box.Exec(s.ctx, sandbox.Command{Argv: []string{"/bin/sh", "-c", "setsid sleep 1000 & echo ready; sleep 1000"}, Stdout: out})
 	if err != nil {
 		t.Fatal(err)
 	}
-	out.wait(t, s.ctx)
+	out.wait(s)
 	for range 2 {
 		if err := box.Close(); err != nil {
 			t.Error(err)
@@ -335,7 +347,8 @@ func testClose(t *testing.T, s *suite) {
 	}
 }
 
-func testCancelledStart(t *testing.T, s *suite) {
+func testCancelledStart(s *suite) {
+	t := s.t
 	ctx, cancel := context.WithCancel(s.ctx)
 	cancel()
 	spec := s.spec(t)
@@ -345,7 +358,8 @@ func testCancelledStart(t *testing.T, s *suite) {
 	s.start(t, spec) // the id is free again
 }
 
-func testCleanupNothing(t *testing.T, s *suite) {
+func testCleanupNothing(s *suite) {
+	t := s.t
 	for range 2 {
 		if err := s.Runtime.Cleanup(s.ctx, "no-such-run"); err != nil {
 			t.Error(err)

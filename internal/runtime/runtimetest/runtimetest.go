@@ -29,12 +29,13 @@ const Timeout = 2 * time.Minute
 // behaviour is one thing every runtime does.
 type behaviour struct {
 	name string
-	run  func(t *testing.T, s *suite)
+	run  func(s *suite)
 }
 
 // suite is what a behaviour works with.
 type suite struct {
 	Subject
+	t     *testing.T
 	ctx   context.Context
 	count *atomic.Int64
 }
@@ -47,7 +48,7 @@ func Run(t *testing.T, f Factory) {
 		t.Run(b.name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), Timeout)
 			defer cancel()
-			b.run(t, &suite{Subject: f(t), ctx: ctx, count: &count})
+			b.run(&suite{Subject: f(t), t: t, ctx: ctx, count: &count})
 		})
 	}
 }
@@ -135,8 +136,7 @@ func (s *suite) attack(t *testing.T, box sandbox.Sandbox, args ...string) result
 // dir makes a directory that belongs to the agent.
 func (s *suite) dir(t *testing.T) string {
 	t.Helper()
-	// Not t.TempDir: above it are directories that other users cannot pass.
-	dir, err := os.MkdirTemp("", "runtimetest-*")
+	dir, err := os.MkdirTemp("", "runtimetest-*") //nolint:usetesting // other users cannot pass what is above t.TempDir
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,7 +32,8 @@ func bind(source, target string, readOnly bool) sandbox.Mount {
 	return sandbox.Mount{Kind: sandbox.MountBind, Source: source, Target: target, ReadOnly: readOnly}
 }
 
-func testIdentity(t *testing.T, s *suite) {
+func testIdentity(s *suite) {
+	t := s.t
 	box := s.start(t, s.spec(t))
 	if uid := s.sh(t, box, "id -u"); uid != strconv.Itoa(s.Identity.UID) || uid == "0" {
 		t.Errorf("uid %s, want %d", uid, s.Identity.UID)
@@ -53,7 +54,8 @@ func testIdentity(t *testing.T, s *suite) {
 	}
 }
 
-func testHostFiles(t *testing.T, s *suite) {
+func testHostFiles(s *suite) {
+	t := s.t
 	secret := filepath.Join(s.dir(t), "secret")
 	s.write(t, secret, "host secret", 0o644)
 	box := s.start(t, s.spec(t))
@@ -75,7 +77,8 @@ func testHostFiles(t *testing.T, s *suite) {
 	}
 }
 
-func testWriteOutside(t *testing.T, s *suite) {
+func testWriteOutside(s *suite) {
+	t := s.t
 	box := s.start(t, s.spec(t))
 	for _, script := range []string{
 		"touch /x", "touch /usr/x", "touch /etc/x", "touch /bin/x", "mkdir /opt/x", "touch /dev/x", "touch /var/x", "echo x >> /etc/passwd",
@@ -87,7 +90,8 @@ func testWriteOutside(t *testing.T, s *suite) {
 	}
 }
 
-func testWritePrivate(t *testing.T, s *suite) {
+func testWritePrivate(s *suite) {
+	t := s.t
 	box := s.start(t, s.spec(t))
 	for _, dir := range []string{"/tmp", "/var/tmp", "/dev/shm", "/home/agent"} {
 		s.sh(t, box, "cd "+dir+" && echo x > a && mkdir b && mv a b/c && ln b/c d && ln -s d e && mkfifo f && rm -r b d e f && mktemp")
@@ -99,7 +103,8 @@ func testWritePrivate(t *testing.T, s *suite) {
 	}
 }
 
-func testBinds(t *testing.T, s *suite) {
+func testBinds(s *suite) {
+	t := s.t
 	for _, target := range []string{"/work", "/tmp/a b/ünï cödé", "/home/me/src", "/root/x/y", "/var/lib/thing", "/data/$x'\"q", "/srv/a,b:c\\d"} {
 		rw, ro := s.dir(t), s.dir(t)
 		s.write(t, filepath.Join(ro, "f"), "from the host", 0o644)
@@ -134,7 +139,8 @@ func testBinds(t *testing.T, s *suite) {
 
 // testRootFiles shows what only the invoking user may read: under root, and a
 // umask of 077, that is not the agent's user.
-func testRootFiles(t *testing.T, s *suite) {
+func testRootFiles(s *suite) {
+	t := s.t
 	dir := s.dir(t)
 	private := filepath.Join(dir, "private")
 	if err := os.Mkdir(private, 0o700); err != nil {
@@ -150,7 +156,8 @@ func testRootFiles(t *testing.T, s *suite) {
 	s.fails(t, box, "chmod 644 /shown/f || touch /shown/x || echo x > /file")
 }
 
-func testCoveredGit(t *testing.T, s *suite) {
+func testCoveredGit(s *suite) {
+	t := s.t
 	tree := s.dir(t)
 	s.write(t, filepath.Join(tree, ".git"), "gitdir: elsewhere\n", 0o644)
 	s.own(t, filepath.Join(tree, ".git"))
@@ -163,7 +170,8 @@ func testCoveredGit(t *testing.T, s *suite) {
 	s.sh(t, box, "touch /tree/ok")
 }
 
-func testRefusedTargets(t *testing.T, s *suite) {
+func testRefusedTargets(s *suite) {
+	t := s.t
 	dir := s.dir(t)
 	if err := os.Symlink("/etc", filepath.Join(dir, "link")); err != nil {
 		t.Fatal(err)
@@ -193,7 +201,8 @@ func testRefusedTargets(t *testing.T, s *suite) {
 	}
 }
 
-func testSpecFiles(t *testing.T, s *suite) {
+func testSpecFiles(s *suite) {
+	t := s.t
 	home := s.dir(t)
 	spec := s.spec(t)
 	spec.Mounts = []sandbox.Mount{bind(home, spec.Home, false)}
@@ -221,7 +230,8 @@ func testSpecFiles(t *testing.T, s *suite) {
 	}
 }
 
-func testOverlay(t *testing.T, s *suite) {
+func testOverlay(s *suite) {
+	t := s.t
 	base := s.dir(t)
 	dir := func(names ...string) string {
 		name := filepath.Join(append([]string{base}, names...)...)
@@ -254,7 +264,8 @@ func testOverlay(t *testing.T, s *suite) {
 	}
 }
 
-func testToolPath(t *testing.T, s *suite) {
+func testToolPath(s *suite) {
+	t := s.t
 	home := s.dir(t)
 	chain := filepath.Join(home, "toolchains", "thing")
 	bin := filepath.Join(chain, "bin")

@@ -65,7 +65,14 @@ func (s *Service) check(ctx context.Context, o StartOptions) (*checked, error) {
 	if c.rules, err = s.rules(ctx, o, c); err != nil {
 		return nil, err
 	}
-	return c, s.warnings(ctx, c)
+	if notice := c.repo.Identity().Notice; notice != "" {
+		c.notices = append(c.notices, notice)
+	}
+	if c.base.Behind > 0 {
+		c.notices = append(c.notices, fmt.Sprintf(
+			"the base is %d commits behind %s as last fetched: start from it with --base %s", c.base.Behind, c.base.Upstream, c.base.Upstream))
+	}
+	return c, nil
 }
 
 // nameFree refuses a name whose run is alive or has crashed. Names that git
@@ -98,22 +105,19 @@ func (c *checked) detail() string {
 	return fmt.Sprintf("base %s %s, %s", id, c.base.Date.Format("2006-01-02"), c.base.Subject)
 }
 
-// warnings says loudly what the agent will not see.
-func (s *Service) warnings(ctx context.Context, c *checked) error {
+// unseen says loudly what the agent will not see. It takes as long as the tree
+// is large, so nothing waits for it.
+func (c *checked) unseen(ctx context.Context) (warning string) {
 	dirty, err := c.repo.Dirty(ctx)
-	if err != nil {
-		return err
+	switch {
+	case err != nil:
+		return fmt.Sprintf("the tree could not be looked at for changes that are in no commit: %v", err)
+	case dirty.Any():
+		return fmt.Sprintf("the tree has changes that are in no commit (%d staged, %d unstaged, %d untracked): the agent starts from the commit and will not see them",
+			dirty.Staged, dirty.Unstaged, dirty.Untracked)
+	default:
+		return ""
 	}
-	if dirty.Any() {
-		c.notices = append(c.notices, fmt.Sprintf(
-			"the tree has changes that are in no commit (%d staged, %d unstaged, %d untracked): the agent starts from the commit and will not see them",
-			dirty.Staged, dirty.Unstaged, dirty.Untracked))
-	}
-	if c.base.Behind > 0 {
-		c.notices = append(c.notices, fmt.Sprintf(
-			"the base is %d commits behind %s as last fetched: start from it with --base %s", c.base.Behind, c.base.Upstream, c.base.Upstream))
-	}
-	return nil
 }
 
 // rules gathers who may be talked to: what the agent needs itself, the

@@ -108,6 +108,7 @@ func (x *session) tearDown(ctx context.Context, unsaved error) error {
 	if x.run.Stat.Commits == 0 && unsaved == nil && !x.opts.Keep {
 		errs = append(errs, x.claim.Release(ctx))
 	}
+	x.beside.Wait()
 	denials, cost := x.tally.read()
 	x.run.State, x.run.Cost, x.run.Ended, x.run.PID = sandbox.StateFinished, cost, x.svc.Now().UTC(), 0
 	x.rec.Record(audit.Outcome{Outcome: x.run.Outcome, Reason: x.run.Reason, Run: x.run, Flagged: flagNames(x.flagged), Denials: denials})

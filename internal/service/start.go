@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -36,6 +37,7 @@ type session struct {
 	env    []string // of the agent and of checks
 	start  time.Time
 
+	beside  sync.WaitGroup   // what goes on beside the run
 	mu      sync.Mutex       // over run, while a turn is saved
 	claims  string           // why the agent says that it failed
 	flagged []workspace.Flag // changed paths that run on the host
@@ -86,15 +88,20 @@ func (x *session) create(ctx context.Context, view audit.Sink) error {
 	}
 	x.sink = s.Store.Sink(ctx)
 	x.rec = audit.NewRecorder(id, s.Now, x.sink, x.tally, view)
-	x.header()
+	x.header(ctx)
 	return x.phase("workspace", func() (string, error) { return x.makeWorkspace(ctx) })
 }
 
 // header records what was decided before the record existed.
-func (x *session) header() {
+func (x *session) header(ctx context.Context) {
 	for _, n := range append(x.chk.notices, x.claim.Notices...) {
 		x.warn("%s", n)
 	}
+	x.beside.Go(func() {
+		if warning := x.chk.unseen(ctx); warning != "" {
+			x.warn("%s", warning)
+		}
+	})
 	x.rec.Record(audit.Phase{Name: "checked", Detail: x.chk.detail(), Duration: x.svc.Now().Sub(x.start)})
 }
 
@@ -110,6 +117,7 @@ func (x *session) makeWorkspace(ctx context.Context) (string, error) {
 	for _, n := range ws.Notices {
 		x.warn("%s", n)
 	}
+	x.tellIncluded(ws.Included)
 	x.keeper = &keeper{
 		runtime: x.svc.Runtime, ws: ws, id: x.run.ID, identity: x.chk.identity, notice: x.warn,
 		message: commitMessage(x.opts.Name, x.opts.Goal, coAuthor(x.chk.plan.Info.Kind)),
@@ -119,6 +127,19 @@ func (x *session) makeWorkspace(ctx context.Context) (string, error) {
 		return "overlay on cached checkout", nil
 	}
 	return "own checkout", nil
+}
+
+// tellIncluded says which ignored files came along, and which did not.
+func (x *session) tellIncluded(in workspace.Included) {
+	if len(in.Copied) > 0 {
+		x.note("brought along by .worktreeinclude, and never committed: %s", strings.Join(in.Copied, ", "))
+	}
+	for _, skipped := range in.Skipped {
+		x.warn(".worktreeinclude: %s was left out: %s", skipped.Path, skipped.Why)
+	}
+	for _, pattern := range in.Unmatched {
+		x.warn(".worktreeinclude: %q names no ignored file", pattern)
+	}
 }
 
 // phase records a step and how long it took; the error is the step's.
@@ -151,8 +172,8 @@ func (x *session) note(format string, args ...any) {
 func (x *session) abandon(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tearDownTime)
 	defer cancel()
-	var errs []error
-	errs = append(errs, x.closeInside(), x.tree.remove(ctx))
+	x.beside.Wait()
+	errs := []error{x.closeInside(), x.tree.remove(ctx)}
 	if x.claim != nil {
 		errs = append(errs, x.claim.Release(ctx))
 	}

@@ -51,7 +51,7 @@ func (l *Live) output(o audit.Output) []string {
 }
 
 func (l *Live) call(c audit.ToolCall) {
-	name, what := term.Visible(c.Name), term.Visible(subject(c))
+	name, what := term.Visible(c.Name), term.Visible(inTree(subject(c), l.tree))
 	label := strings.TrimRight(name+"  "+what, " ")
 	l.doing = label
 	l.open[c.ID] = label
@@ -79,7 +79,7 @@ func (l *Live) result(r audit.ToolResult) {
 		// Something was printed in between: say whose result it is.
 		prefix += term.Truncate(label, 40) + " · "
 	}
-	lines := split(strings.Trim(r.Text, "\n\r "))
+	lines := split(inTree(strings.Trim(r.Text, "\n\r "), l.tree))
 	room := term.Width(prefix)
 	if !r.IsError {
 		l.begin(groupAct, l.paint.Dim(prefix+l.cut(okText(lines), room)))

@@ -36,6 +36,7 @@ type Live struct {
 	started time.Time
 	group   group             // of the last line printed
 	open    map[string]string // tool calls without a result: id to label
+	tree    string            // how the path of the tree ends; see treeMark
 	last    string            // id of the call whose line was printed last
 	doing   string            // for the status line
 	status  bool              // a status line stands on the screen
@@ -72,7 +73,7 @@ func (l *Live) Write(e audit.Event) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.started.IsZero() {
-		l.started = e.Time
+		l.started, l.tree = e.Time, treeMark(e.Run)
 	}
 	before := len(l.digest.Denials)
 	l.digest.Add(p)

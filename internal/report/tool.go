@@ -49,3 +49,44 @@ func firstLine(text string) string {
 	}
 	return line
 }
+
+// treeMark is how the path of a run's tree ends: a run's id is its agent's
+// name, a dash and a random number.
+func treeMark(run string) string {
+	name, _, found := cutLast(run, "-")
+	if !found || name == "" {
+		return ""
+	}
+	return "/worktrees/" + name + "/"
+}
+
+func cutLast(s, sep string) (before, after string, found bool) {
+	i := strings.LastIndex(s, sep)
+	if i < 0 {
+		return s, "", false
+	}
+	return s[:i], s[i+len(sep):], true
+}
+
+// inTree writes absolute paths in an agent's tree as people think of them:
+// from the top of the tree.
+func inTree(text, mark string) string {
+	if mark == "" {
+		return text
+	}
+	var b strings.Builder
+	for {
+		before, after, found := strings.Cut(text, mark)
+		if !found {
+			break
+		}
+		start := strings.LastIndexAny(before, " \t\n\"'`=:(") + 1
+		if start < len(before) && before[start] == '/' {
+			b.WriteString(before[:start])
+		} else {
+			b.WriteString(before + mark) // no path of ours
+		}
+		text = after
+	}
+	return b.String() + text
+}

@@ -42,7 +42,7 @@ func (b *bench) startEngine(ctx context.Context) (*engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer logFile.Close()
+	defer func() { _ = logFile.Close() }() // dockerd writes to a descriptor of its own
 	e.proc, err = execx.Start(ctx, execx.Cmd{
 		Argv: []string{
 			dockerd, "--data-root", filepath.Join(b.dir, "docker"), "--exec-root", filepath.Join(b.dir, "docker-exec"),

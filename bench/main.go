@@ -9,6 +9,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -43,15 +44,14 @@ func run() int {
 }
 
 // all runs every section.
-func (b *bench) all(ctx context.Context) error {
-	var err error
+func (b *bench) all(ctx context.Context) (err error) {
 	if b.binary, err = filepath.Abs(b.binary); err != nil {
 		return err
 	}
 	if b.dir, err = os.MkdirTemp("", "agent-process-bench-"); err != nil {
 		return err
 	}
-	defer os.RemoveAll(b.dir)
+	defer func() { err = errors.Join(err, os.RemoveAll(b.dir)) }()
 	if err := os.Chmod(b.dir, 0o755); err != nil { // the agent's uid passes through
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 // any more, `list` tells the truth, and `cleanup` brings home the work and
 // leaves neither branch, worktree nor directory of a run that has none.
 func TestKilledSupervisorLosesNothing(t *testing.T) {
+	t.Parallel()
 	const writes = "echo mine > work.txt; echo written; sleep 60"
 	tests := []struct {
 		phase  string
@@ -108,6 +109,7 @@ func TestCrashedNameIsInUse(t *testing.T) {
 // Ctrl-C once: the agent is asked, its work is kept. Twice: at once, its work
 // is kept all the same.
 func TestInterrupts(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name, script string
 		signals      []syscall.Signal

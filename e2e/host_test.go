@@ -98,10 +98,9 @@ type supervised struct {
 }
 
 // start starts an exec agent with --json.
-func (h *host) start(name, script string, flags ...string) *supervised {
+func (h *host) start(name, script string) *supervised {
 	h.tb.Helper()
-	args := append([]string{"start", name, "Goal of " + name, "--agent", "exec", "--json"}, flags...)
-	s := &supervised{Cmd: h.command("agent-process", append(args, "--", "/bin/sh", "-c", script)...)}
+	s := &supervised{Cmd: h.command("agent-process", "start", name, "Goal of "+name, "--agent", "exec", "--json", "--", "/bin/sh", "-c", script)}
 	s.Stderr = &s.stderr
 	out, err := s.StdoutPipe()
 	if err != nil {

@@ -45,12 +45,12 @@ func TestMain(m *testing.M) {
 
 // buildAndEnter builds the product, then runs this binary again in an outer
 // network namespace, without a way out.
-func buildAndEnter(ctx context.Context) (int, error) {
+func buildAndEnter(ctx context.Context) (code int, err error) {
 	dir, err := os.MkdirTemp("", "agent-process-e2e-")
 	if err != nil {
 		return 0, err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	binary := filepath.Join(dir, "agent-process")
 	build := exec.CommandContext(ctx, "go", "build", "-o", binary, "agentprocess/cmd/agent-process")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")

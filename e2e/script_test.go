@@ -55,12 +55,10 @@ func setup(env *testscript.Env, w *world) error {
 		return err
 	}
 	binary := filepath.Dir(os.Getenv(binaryVar))
-	for _, kv := range []string{
-		"HOME=" + home, "PATH=" + binary + string(os.PathListSeparator) + os.Getenv("PATH"), "GIT_CONFIG_NOSYSTEM=1",
-		"XDG_CACHE_HOME=" + sharedCache(), "HOST_GOCACHE=" + hostGoCache(), "CLAUDE=" + os.Getenv(claudeVar), "LANG=C.UTF-8", "TERM=dumb",
-	} {
-		env.Vars = append(env.Vars, kv)
-	}
+	env.Vars = append(env.Vars,
+		"HOME="+home, "PATH="+binary+string(os.PathListSeparator)+os.Getenv("PATH"), "GIT_CONFIG_NOSYSTEM=1",
+		"XDG_CACHE_HOME="+sharedCache(), "HOST_GOCACHE="+hostGoCache(), "CLAUDE="+os.Getenv(claudeVar), "LANG=C.UTF-8", "TERM=dumb",
+	)
 	env.Values[apiKey{}] = &apis{}
 	env.Defer(func() { w.check(env.T().(testing.TB)) })
 	return nil

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 
 	"agentprocess/internal/app"
 	"agentprocess/internal/hook"
@@ -98,10 +99,8 @@ func newDeps(streams term.Streams, environ []string, version string) (*deps, fun
 
 // newLogger writes what nobody waits for, when AGENT_PROCESS_DEBUG asks.
 func newLogger(w io.Writer, environ []string) *slog.Logger {
-	for _, kv := range environ {
-		if kv == "AGENT_PROCESS_DEBUG=1" {
-			return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug}))
-		}
+	if slices.Contains(environ, "AGENT_PROCESS_DEBUG=1") {
+		return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
 	return slog.New(slog.DiscardHandler)
 }

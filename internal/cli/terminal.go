@@ -35,4 +35,4 @@ func (d *deps) rawTerminal() (sandbox.TTY, func() error, error) {
 }
 
 // cells is a number of rows or columns as a terminal holds it.
-func cells(n int) uint16 { return uint16(min(max(n, 1), 1<<15)) } //nolint:gosec // G115: bounded just here
+func cells(n int) uint16 { return uint16(min(max(n, 1), 1<<15)) }

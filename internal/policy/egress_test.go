@@ -242,12 +242,13 @@ func TestSecretNeverPrints(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	seen := log.String() + string(data) + string(text) + s.String()
+	var seen strings.Builder
+	fmt.Fprint(&seen, log.String(), string(data), string(text), s.String())
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%p"} {
-		seen += fmt.Sprintf(verb+verb+verb, s, &s, h)
+		fmt.Fprintf(&seen, verb+verb+verb, s, &s, h)
 	}
 	for _, leak := range []string{value, fmt.Sprintf("%x", value), fmt.Sprintf("%X", value)} {
-		if strings.Contains(seen, leak) {
+		if strings.Contains(seen.String(), leak) {
 			t.Errorf("the secret shows as %q", leak)
 		}
 	}

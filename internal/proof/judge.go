@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"agentprocess/internal/audit"
 )
@@ -72,7 +73,7 @@ func Judge(p Plan, r Report, seen []audit.Request) error {
 
 // judge holds one attempt against what the gateway saw.
 func (p Plan) judge(a Attempt, seen []audit.Request) error {
-	if !contains(accepted(a.Check), a.Result) {
+	if !slices.Contains(accepted(a.Check), a.Result) {
 		return fmt.Errorf("%s (%s) is %s: %s", a.Check, a.Target, a.Result, a.Detail)
 	}
 	switch {
@@ -103,15 +104,6 @@ func (p Plan) recordedAddr(seen []audit.Request, target string) bool {
 	for _, r := range seen {
 		addr, err := netip.ParseAddr(r.Host)
 		if err == nil && addr == want.Addr() && r.Port == want.Port() && r.Verdict == audit.Deny {
-			return true
-		}
-	}
-	return false
-}
-
-func contains(list []Result, r Result) bool {
-	for _, x := range list {
-		if x == r {
 			return true
 		}
 	}

@@ -34,18 +34,18 @@ func answerOf(t *testing.T, reply []byte) (dnsmessage.Header, string) {
 	if err := m.Unpack(reply); err != nil {
 		t.Fatal(err)
 	}
-	text := ""
+	var text strings.Builder
 	for _, a := range m.Answers {
 		switch body := a.Body.(type) {
 		case *dnsmessage.AResource:
-			text += netip.AddrFrom4(body.A).String()
+			text.WriteString(netip.AddrFrom4(body.A).String())
 		case *dnsmessage.AAAAResource:
-			text += netip.AddrFrom16(body.AAAA).String()
+			text.WriteString(netip.AddrFrom16(body.AAAA).String())
 		default:
-			text += fmt.Sprintf("%T", body)
+			fmt.Fprintf(&text, "%T", body)
 		}
 	}
-	return m.Header, text
+	return m.Header, text.String()
 }
 
 func (g *gateway) lookup(t *testing.T, network string, message []byte) []byte {

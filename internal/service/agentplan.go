@@ -70,6 +70,7 @@ func (s *Service) agentsCache() string { return filepath.Join(s.Paths.Cache, "ag
 // asked about is let pass, loudly: the run will tell.
 func refuseDead(status secret.Status, c *checked) error {
 	switch status.State {
+	case secret.StateValid:
 	case secret.StateExpired, secret.StateMissing:
 		return sandbox.Fail(sandbox.CodeCredential, fmt.Errorf("the credential (%s) is %s: %s", status.Source, status.State, status.Reason),
 			"log in with `agent-process auth`")

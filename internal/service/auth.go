@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"agentprocess/internal/agent"
@@ -173,13 +172,4 @@ func (k *kept) Write(p []byte) (int, error) {
 	}
 	k.buf.Write(p)
 	return k.w.Write(p)
-}
-
-// scratch makes a directory that goes away with its user.
-func (s *Service) scratch(pattern string) (string, error) {
-	dir, err := os.MkdirTemp(s.Paths.Runtime, pattern)
-	if err != nil {
-		return "", fmt.Errorf("scratch directory: %w", err)
-	}
-	return dir, nil
 }

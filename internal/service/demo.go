@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -12,8 +13,6 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
-
-	"crypto/tls"
 
 	"agentprocess/internal/agent"
 	"agentprocess/internal/audit"
@@ -30,7 +29,7 @@ const (
 	demoGoal = "Add documentation to the main.go file"
 	demoHost = "api.anthropic.com"
 	// demoToken opens nothing: the scripted API takes it.
-	demoToken = "sk-ant-oat01-demo-token-that-only-the-scripted-api-takes-AA"
+	demoToken = "sk-ant-oat01-demo-token-that-only-the-scripted-api-takes-AA" //nolint:gosec // G101: no credential, as it says
 )
 
 // DemoOptions say how the demo runs.

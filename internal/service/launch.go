@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"agentprocess/internal/audit"
@@ -98,15 +99,11 @@ func (x *session) startSandbox(ctx context.Context) (string, error) {
 	if err := makeOwned(home, x.chk.identity); err != nil {
 		return "", err
 	}
-	files, err := x.files()
-	if err != nil {
-		return "", err
-	}
 	toolPath, _ := x.svc.lookup("PATH")
 	box, err := x.svc.Runtime.Start(ctx, sandbox.Spec{
 		ID: x.run.ID, Identity: x.chk.identity, Hostname: x.opts.Name, Home: agentHome,
 		Mounts: append(append(x.ws.Mounts(), sandbox.Mount{Kind: sandbox.MountBind, Source: home, Target: agentHome}), x.chk.plan.Mounts...),
-		Files:  files, ToolPath: toolPath, Network: sandbox.NetworkGateway, Limits: x.opts.Limits,
+		Files:  x.files(), ToolPath: toolPath, Network: sandbox.NetworkGateway, Limits: x.opts.Limits,
 	})
 	if err != nil {
 		return "", err
@@ -148,24 +145,20 @@ func (x *session) closeInside() error {
 }
 
 // files are what the agent finds inside besides its tree.
-func (x *session) files() ([]sandbox.File, error) {
+func (x *session) files() []sandbox.File {
 	files := x.chk.plan.Files
 	ca := x.net.proxy.CAPEM()
 	if len(ca) == 0 {
-		return files, nil
-	}
-	system, err := systemBundle(x.svc)
-	if err != nil {
-		return nil, err
+		return files
 	}
 	return append(files,
 		sandbox.File{Path: caPath, Data: ca},
-		sandbox.File{Path: bundlePath, Data: append(append(system, '\n'), ca...)}), nil
+		sandbox.File{Path: bundlePath, Data: append(append(systemBundle(x.svc), '\n'), ca...)})
 }
 
 // systemBundle reads the certificates that this host trusts, which stay
 // trusted inside for hosts that are not opened.
-func systemBundle(s *Service) ([]byte, error) {
+func systemBundle(s *Service) []byte {
 	paths := []string{"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"}
 	if own, ok := s.lookup("SSL_CERT_FILE"); ok {
 		paths = append([]string{own}, paths...)
@@ -173,10 +166,10 @@ func systemBundle(s *Service) ([]byte, error) {
 	for _, path := range paths {
 		data, err := os.ReadFile(path)
 		if err == nil {
-			return bytes.TrimSpace(data), nil
+			return bytes.TrimSpace(data)
 		}
 	}
-	return nil, nil // a host without certificates trusts nobody, inside too
+	return nil // a host without certificates trusts nobody, inside too
 }
 
 // prove shows that nothing gets out and that a denial by hook gets through.
@@ -240,11 +233,11 @@ func describe(f sandbox.Facts) string {
 	if f.Rootless {
 		who = "rootless"
 	}
-	text := fmt.Sprintf("%s, %s, landlock %d", f.Runtime, who, f.LandlockABI)
+	parts := []string{f.Runtime, who, fmt.Sprintf("landlock %d", f.LandlockABI)}
 	for _, name := range []string{"memory", "pids", "cpus", "disk"} {
 		if by := f.LimitedBy[name]; by != "" {
-			text += ", " + name + " by " + by
+			parts = append(parts, name+" by "+by)
 		}
 	}
-	return text
+	return strings.Join(parts, ", ")
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"syscall"
 	"time"
@@ -136,10 +137,13 @@ func (s *Service) quiet(ctx context.Context, dir string, run sandbox.Run, force 
 		return s.Stop(ctx, dir, run.Name, false)
 	}
 	path := s.Paths.RunDir(run.ID)
-	if _, err := os.Lstat(path); err != nil {
+	_, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
 		return run, nil
 	}
-	_, err := s.recover(ctx, run.ID)
+	if err == nil {
+		_, err = s.recover(ctx, run.ID)
+	}
 	return run, err
 }
 

@@ -85,10 +85,11 @@ func (p Plan) judge(a Attempt, seen []audit.Request) error {
 	return nil
 }
 
-// recorded reports whether the gateway denied host.
+// recorded reports whether the gateway denied a connection to host. That its
+// resolver denied the same name says nothing about who the proxy is.
 func (p Plan) recorded(seen []audit.Request, host string) bool {
 	for _, r := range seen {
-		if r.Host == host && r.Verdict == audit.Deny {
+		if r.Host == host && r.Path != "dns" && r.Verdict == audit.Deny {
 			return true
 		}
 	}

@@ -50,6 +50,7 @@ func TestJudge(t *testing.T) {
 		{"a name resolved", func(r *Report, _ *[]audit.Request) { r.Attempts[5].Result = Open }, CheckDNS},
 		{"a foreign resolver answered", func(r *Report, _ *[]audit.Request) { r.Attempts[6].Result = Open }, CheckDNSRaw},
 		{"another interface is up", func(r *Report, _ *[]audit.Request) { r.Attempts[7].Result = Open }, CheckInterfaces},
+		{"only the resolver denied", func(_ *Report, s *[]audit.Request) { (*s)[0].Path = "dns" }, CheckName},
 		{"a result of another check", func(r *Report, _ *[]audit.Request) { r.Attempts[0].Result = NoRoute }, CheckName},
 		{"closed by somebody else", func(_ *Report, s *[]audit.Request) { *s = (*s)[:1] }, CheckRaw4},
 		{"denied by somebody else", func(_ *Report, s *[]audit.Request) { *s = (*s)[1:] }, CheckName},

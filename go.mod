@@ -3,21 +3,21 @@ module agentprocess
 go 1.26.0
 
 require (
-	github.com/elastic/go-seccomp-bpf v1.6.0
-	github.com/google/go-cmp v0.7.0
-	github.com/google/nftables v0.3.0
-	github.com/landlock-lsm/go-landlock v0.11.0
-	github.com/moby/profiles/seccomp v0.3.0
-	github.com/opencontainers/runtime-spec v1.2.1
-	github.com/pelletier/go-toml/v2 v2.4.3
-	github.com/rogpeppe/go-internal v1.16.0
-	github.com/spf13/cobra v1.10.2
-	github.com/vishvananda/netlink v1.3.1
-	golang.org/x/net v0.62.0
-	golang.org/x/sync v0.24.0
-	golang.org/x/sys v0.49.0
-	golang.org/x/term v0.47.0
-	modernc.org/sqlite v1.62.0
+	github.com/elastic/go-seccomp-bpf v1.6.0 // the names and numbers of system calls
+	github.com/google/go-cmp v0.7.0 // differences in tests
+	github.com/google/nftables v0.3.0 // the redirect inside, without an nft binary
+	github.com/landlock-lsm/go-landlock v0.11.0 // Landlock's system calls, on all threads at once
+	github.com/moby/profiles/seccomp v0.3.0 // the list of allowed system calls that containers have proved
+	github.com/opencontainers/runtime-spec v1.2.1 // the types that list is written in
+	github.com/pelletier/go-toml/v2 v2.4.3 // config.toml, with the line and column of errors
+	github.com/rogpeppe/go-internal v1.16.0 // testscript, for the end-to-end scripts
+	github.com/spf13/cobra v1.10.2 // the command line
+	github.com/vishvananda/netlink v1.3.1 // interfaces and routes inside, without an ip binary
+	golang.org/x/net v0.62.0 // DNS messages, IDNA, BPF programs
+	golang.org/x/sync v0.24.0 // groups of goroutines, and a bound on them
+	golang.org/x/sys v0.49.0 // mounts, namespaces and the other calls that package syscall lacks
+	golang.org/x/term v0.47.0 // is it a terminal, how wide, raw mode
+	modernc.org/sqlite v1.62.0 // the database, without cgo
 )
 
 require (

@@ -72,7 +72,7 @@ func startInit(ctx context.Context, verb string, id sandbox.Identity, network sa
 	}()
 	if err := <-started; err != nil {
 		kill()
-		closeAll(w.fd)
+		w.close()
 		return nil, cloneError(err)
 	}
 	return p, nil

@@ -31,6 +31,7 @@ type box struct {
 	watchedKills int
 	diskExceeded bool
 	usage        sandbox.Usage // as it was when the sandbox ended
+	closing      bool
 	closed       bool
 	closeOnce    sync.Once
 	closeErr     error
@@ -148,10 +149,13 @@ func (x *box) Close() error {
 }
 
 func (x *box) close() error {
+	x.mu.Lock()
+	x.closing = true // no task is added from here on
+	x.mu.Unlock()
 	x.one.end()
 	x.one.wire.shut()
 	x.tasks.Wait()
-	closeAll(x.one.wire.fd)
+	x.one.wire.close()
 	x.mu.Lock()
 	x.usage, x.closed = x.measure(), true
 	x.mu.Unlock()

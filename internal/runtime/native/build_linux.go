@@ -43,7 +43,7 @@ func (b *builder) build(ctx context.Context) (*box, error) {
 	if perr := <-prepared; err != nil || perr != nil {
 		if one != nil {
 			one.end()
-			closeAll(one.wire.fd)
+			one.wire.close()
 		}
 		return nil, cmp.Or(perr, err)
 	}
@@ -56,7 +56,7 @@ func (b *builder) build(ctx context.Context) (*box, error) {
 	}
 	if err != nil {
 		one.end()
-		closeAll(one.wire.fd)
+		one.wire.close()
 		return nil, errors.Join(err, b.undo(ctx))
 	}
 	return box, nil

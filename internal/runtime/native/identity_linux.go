@@ -122,5 +122,9 @@ func closedToOthers(name string) bool {
 	if err != nil || !ownedByRoot(info) {
 		return false
 	}
-	return info.Mode().Perm()&0o005 != 0o005
+	need := fs.FileMode(0o004)
+	if info.Mode()&0o100 != 0 {
+		need = 0o005 // a directory or a program
+	}
+	return info.Mode()&need != need
 }

@@ -1,6 +1,7 @@
 package native_test
 
 import (
+	"errors"
 	"os"
 	"testing"
 
@@ -62,4 +63,39 @@ func BenchmarkStart(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+func TestOverlayRefused(t *testing.T) {
+	rt, id := newRuntime(t)
+	lower, upper, work := t.TempDir(), t.TempDir(), "/dev/shm" // another file system
+	_, err := rt.Start(t.Context(), sandbox.Spec{
+		ID: "overlay-refused", Identity: id,
+		Mounts: []sandbox.Mount{{Kind: sandbox.MountOverlay, Lower: lower, Upper: upper, Work: work, Target: "/tree"}},
+	})
+	if !errors.Is(err, native.ErrOverlay) || sandbox.ErrorCode(err) != sandbox.CodeRuntime {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestExecAfterClose(t *testing.T) {
+	rt, id := newRuntime(t)
+	box, err := rt.Start(t.Context(), sandbox.Spec{ID: "closed", Identity: id})
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			p, err := box.Exec(t.Context(), sandbox.Command{Argv: []string{"/bin/true"}})
+			if err != nil {
+				return
+			}
+			_, _ = p.Wait() // killed at some time
+		}
+	}()
+	if err := box.Close(); err != nil {
+		t.Error(err)
+	}
+	<-done
 }

@@ -204,7 +204,7 @@ func specTree(m sandbox.Mount) (tree, bool, error) {
 	t := tree{Target: path.Clean(m.Target), ReadOnly: m.ReadOnly, NoExec: m.NoExec, Optional: m.Optional}
 	switch m.Kind {
 	case sandbox.MountBind:
-		info, err := os.Stat(m.Source)
+		_, err := os.Stat(m.Source)
 		switch {
 		case errors.Is(err, fs.ErrNotExist) && m.Optional:
 			return tree{}, false, nil
@@ -212,7 +212,9 @@ func specTree(m sandbox.Mount) (tree, bool, error) {
 			return tree{}, false, fmt.Errorf("mount source of %q: %w", m.Target, err)
 		}
 		t.Kind, t.Source = treeBind, m.Source
-		t.IDMap = m.ReadOnly && ownedByRoot(info)
+		// Only where it must be: with the mapping, what belongs to the agent's
+		// own id already would be nobody's.
+		t.IDMap = m.ReadOnly && closedToOthers(m.Source)
 	case sandbox.MountTmpfs:
 		t.Kind, t.Size, t.Mode = treeTmpfs, cmp.Or(m.Size, sizeHome), 0o755
 	case sandbox.MountOverlay:

@@ -64,7 +64,7 @@ func (r *Runtime) probeInit(ctx context.Context, id sandbox.Identity) ([]sandbox
 		cause, fix := explainClone(err)
 		return []sandbox.Step{{Name: stepClone, Detail: err.Error(), Cause: cause, Fix: fix}}, nil
 	}
-	defer closeAll(one.wire.fd)
+	defer one.wire.close()
 	defer one.end()
 	stop := context.AfterFunc(ctx, one.kill)
 	defer stop()

@@ -53,32 +53,59 @@ func (x *box) Exec(ctx context.Context, cmd sandbox.Command) (sandbox.Process, e
 		return nil, fmt.Errorf("exec %q in sandbox: %w", cmd.Argv[0], err)
 	}
 	p := &process{box: x, reply: make(chan started, 1), done: make(chan struct{})}
-	io, err := newStdio(cmd)
-	if err != nil {
+	if err := p.start(ctx, cmd); err != nil {
 		return nil, fmt.Errorf("exec %q in sandbox: %w", cmd.Argv[0], err)
 	}
-	defer io.closeTheirs()
-	if err := x.launch(ctx, p, cmd, io); err != nil {
-		io.closeOurs()
-		return nil, fmt.Errorf("exec %q in sandbox: %w", cmd.Argv[0], err)
-	}
-	p.copyStreams(cmd, io)
-	x.tasks.Go(func() { p.follow(ctx) })
 	return p, nil
 }
 
+// start starts the program and what goes with it.
+func (p *process) start(ctx context.Context, cmd sandbox.Command) error {
+	if !p.box.enter() {
+		return errors.New("the sandbox is closed")
+	}
+	streams, err := newStdio(cmd)
+	if err != nil {
+		p.box.tasks.Done()
+		return err
+	}
+	defer streams.closeTheirs()
+	if err := p.box.launch(ctx, p, cmd, streams); err != nil {
+		streams.closeOurs()
+		p.box.tasks.Done()
+		return err
+	}
+	p.copyStreams(cmd, streams)
+	go func() {
+		defer p.box.tasks.Done()
+		p.follow(ctx)
+	}()
+	return nil
+}
+
+// enter adds a task unless the sandbox is being closed.
+func (x *box) enter() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.closing {
+		return false
+	}
+	x.tasks.Add(1)
+	return true
+}
+
 // launch asks PID 1 to start the program and waits for its answer.
-func (x *box) launch(ctx context.Context, p *process, cmd sandbox.Command, io *stdioPipes) error {
+func (x *box) launch(ctx context.Context, p *process, cmd sandbox.Command, streams *stdioPipes) error {
 	x.mu.Lock()
 	x.last++
 	p.id, p.oomsAt = x.last, x.measure().OOMKills
 	x.running[p.id] = p
 	x.mu.Unlock()
-	req := execRequest{Argv: cmd.Argv, Env: cmd.Env, Dir: cmd.Dir, Stdio: io.have}
+	req := execRequest{Argv: cmd.Argv, Env: cmd.Env, Dir: cmd.Dir, Stdio: streams.have}
 	if cmd.TTY != nil {
 		req.TTY, req.Rows, req.Cols = true, cmd.TTY.Rows, cmd.TTY.Cols
 	}
-	if err := x.one.wire.sendPayload(message{Op: opExec, ID: p.id}, req, io.descriptors()...); err != nil {
+	if err := x.one.wire.sendPayload(message{Op: opExec, ID: p.id}, req, streams.descriptors()...); err != nil {
 		x.forget(p.id)
 		return errors.Join(err, x.ended())
 	}
@@ -90,6 +117,11 @@ func (x *box) launch(ctx context.Context, p *process, cmd sandbox.Command, io *s
 		return errors.Join(errors.New("the sandbox ended"), x.ended())
 	case <-ctx.Done():
 		_ = x.one.wire.send(message{Op: opSignal, ID: p.id, Signal: int(unix.SIGKILL)}) // ended is as good
+		select {
+		case r := <-p.reply: // soon: orders are taken one after the other
+			closeAll(r.fds...)
+		case <-x.one.done:
+		}
 		return ctx.Err()
 	}
 }

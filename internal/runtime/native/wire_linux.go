@@ -121,6 +121,15 @@ func (w *wire) recv() (message, []int, error) {
 	}
 }
 
+// close ends it; nobody may be in recv. A later send fails: its number may be
+// another file's by then.
+func (w *wire) close() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	closeAll(w.fd)
+	w.fd = -1
+}
+
 // shut ends the channel in both directions; a blocked recv returns.
 func (w *wire) shut() { _ = unix.Shutdown(w.fd, unix.SHUT_RDWR) } // fails only when it is shut already
 

@@ -72,7 +72,7 @@ func (x *session) openGateway() (string, error) {
 		OnViolation: n.breakRun,
 	}
 	n.gateway = gateway.New(n.proxy, n.hooks)
-	return fmt.Sprintf("%d names may be reached", len(x.chk.rules)), nil
+	return reachable(len(x.chk.rules)), nil
 }
 
 // breakRun ends the run for the first reason that is given.
@@ -240,4 +240,16 @@ func describe(f sandbox.Facts) string {
 		}
 	}
 	return strings.Join(parts, ", ")
+}
+
+// reachable says how much an agent may reach.
+func reachable(rules int) string {
+	switch rules {
+	case 0:
+		return "nothing may be reached"
+	case 1:
+		return "1 name may be reached"
+	default:
+		return fmt.Sprintf("%d names may be reached", rules)
+	}
 }

@@ -7,6 +7,8 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LINT     = $(GO) tool -modfile=tools/go.mod golangci-lint
 # What the race detector runs over: everything that needs no sandbox of its own.
 UNIT     = $(shell $(GO) list ./internal/... | grep -v -e /runtime/ -e /workspace -e /arch)
+# The packages that have benchmarks.
+BENCHED  = $(shell grep -rl --include='*_test.go' '^func Benchmark' internal | xargs -n1 dirname | sort -u | sed 's|^|./|')
 
 export CGO_ENABLED = 0
 
@@ -40,7 +42,8 @@ race: ## unit tests under the race detector, where there is a C compiler
 		CGO_ENABLED=1 $(GO) test -race -timeout 15m $(UNIT); \
 	else echo "race: no C compiler here, so no race detector" >&2; fi
 
-bench: build ## ratios with the peers, on this machine, in one run
+bench: build ## the parts one by one, then ratios with the peers, on this machine, in one run
+	$(GO) test -run '^$$' -bench . -benchtime 1s -timeout 20m $(BENCHED)
 	$(GO) run ./bench -binary bin/agent-process
 
 fuzz: ## every fuzz target for a minute

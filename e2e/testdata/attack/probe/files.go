@@ -72,50 +72,70 @@ func readSome(name string, most int64) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, most))
 }
 
-// writable says below which directories something can be written, or changed
-// in place.
+// writable says below which mounts something can be written, or changed in
+// place, and which files of proc can be opened to write.
 func writable(context.Context, []string) error {
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return err
+	}
 	var places []string
-	add := func(name string) {
-		for _, p := range places {
-			if name == p || strings.HasPrefix(name, p+"/") {
-				return
-			}
+	for line := range strings.Lines(string(mounts)) {
+		point := strings.Fields(line)[4]
+		var st unix.Statfs_t
+		if err := unix.Statfs(point, &st); err != nil || st.Flags&unix.ST_RDONLY != 0 || point == "/proc" {
+			continue
+		}
+		places = append(places, writableBelow(point)...)
+	}
+	places = append(places, writableProc()...)
+	slices.Sort(places)
+	fmt.Println("writable:", strings.Join(slices.Compact(places), " "))
+	return nil
+}
+
+// writableBelow is the topmost of a mount that can be written.
+func writableBelow(point string) []string {
+	var places []string
+	_ = filepath.WalkDir(point, func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case d == nil || d.Type()&fs.ModeSymlink != 0 || strings.HasPrefix(name, "/proc/"):
+			return nil
+		case unix.Access(name, unix.W_OK) != nil:
+			return nil
+		case d.IsDir():
+			places = append(places, name)
+			return fs.SkipDir
 		}
 		places = append(places, name)
-	}
-	_ = filepath.WalkDir("/", func(name string, d fs.DirEntry, err error) error {
-		switch {
-		case name == "/proc":
-			return fs.SkipDir
-		case d != nil && d.Type()&fs.ModeSymlink != 0:
-			return nil
-		}
-		if unix.Access(name, unix.W_OK) == nil {
-			add(name)
-			if d != nil && d.IsDir() {
-				return fs.SkipDir
-			}
-		}
 		return nil
 	})
+	return places
+}
+
+// writableProc are files of proc, other than those of its own processes, that
+// can be opened to write and are not masked by a device.
+func writableProc() []string {
+	var places []string
 	_ = filepath.WalkDir("/proc", func(name string, d fs.DirEntry, err error) error {
 		parts := strings.Split(name, "/")
 		if len(parts) > 2 && (parts[2] == "self" || parts[2] == "thread-self" || isNumber(parts[2]) && parts[2] != "1") {
-			return fs.SkipDir // its own processes
+			return fs.SkipDir
 		}
-		if d == nil || !d.Type().IsRegular() {
+		if d == nil || d.IsDir() {
+			return nil
+		}
+		info, err := os.Stat(name)
+		if err != nil || !info.Mode().IsRegular() {
 			return nil
 		}
 		if f, err := os.OpenFile(name, os.O_WRONLY|syscall.O_NONBLOCK, 0); err == nil {
 			f.Close()
-			add(name)
+			places = append(places, name)
 		}
 		return nil
 	})
-	slices.Sort(places)
-	fmt.Println("writable:", strings.Join(places, " "))
-	return nil
+	return places
 }
 
 func isNumber(s string) bool {

@@ -57,7 +57,7 @@ func setup(env *testscript.Env, w *world) error {
 	binary := filepath.Dir(os.Getenv(binaryVar))
 	env.Vars = append(env.Vars,
 		"HOME="+home, "PATH="+binary+string(os.PathListSeparator)+os.Getenv("PATH"), "GIT_CONFIG_NOSYSTEM=1",
-		"XDG_CACHE_HOME="+sharedCache(), "HOST_GOCACHE="+hostGoCache(), "CLAUDE="+os.Getenv(claudeVar), "LANG=C.UTF-8", "TERM=dumb",
+		"XDG_CACHE_HOME="+sharedCache(), "HOST_GOCACHE="+hostGoCache(), "BINARY="+os.Getenv(binaryVar), "GIT="+gitPath(), "CLAUDE="+os.Getenv(claudeVar), "LANG=C.UTF-8", "TERM=dumb",
 	)
 	env.Values[apiKey{}] = &apis{}
 	env.Defer(func() { w.check(env.T().(testing.TB)) })
@@ -67,6 +67,15 @@ func setup(env *testscript.Env, w *world) error {
 // sharedCache holds what all tests may share: pristine checkouts and the
 // agent's program.
 func sharedCache() string { return filepath.Join(os.Getenv(scratchVar), "cache") }
+
+// gitPath is where git is, for scripts that narrow their PATH.
+func gitPath() string {
+	path, err := exec.LookPath("git")
+	if err != nil {
+		return ""
+	}
+	return path
+}
 
 // hostGoCache is where the compiler keeps what it has built already.
 func hostGoCache() string {

@@ -38,6 +38,9 @@ func (x *session) runAgent(ctx context.Context) ending {
 	if err != nil {
 		return ending{err: fmt.Errorf("start the agent %q: %w", plan.Argv, err)}
 	}
+	x.mu.Lock()
+	x.tree = x.startWorktree(ctx) // not sooner: the agent has the machine first
+	x.mu.Unlock()
 	broken, forget := x.watchProtections()
 	defer forget()
 	v := &supervisor{

@@ -19,8 +19,10 @@ func TestRunDirOfALivingRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !alive(runs, run.ID) || !alive(runs, run.ID) {
-		t.Error("a run whose lock is held is not alive")
+	for range 2 { // asking takes nothing away
+		if !alive(runs, run.ID) {
+			t.Error("a run whose lock is held is not alive")
+		}
 	}
 	if _, err := lockRunDir(dir.path); !errors.Is(err, errRunAlive) {
 		t.Errorf("a second lock: %v, want %v", err, errRunAlive)

@@ -122,7 +122,6 @@ func (x *session) makeWorkspace(ctx context.Context) (string, error) {
 		runtime: x.svc.Runtime, ws: ws, id: x.run.ID, identity: x.chk.identity, notice: x.warn,
 		message: commitMessage(x.opts.Name, x.opts.Goal, coAuthor(x.chk.plan.Info.Kind)),
 	}
-	x.tree = x.startWorktree(ctx)
 	if x.chk.overlay {
 		return "overlay on cached checkout", nil
 	}

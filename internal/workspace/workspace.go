@@ -2,9 +2,11 @@ package workspace
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -51,6 +53,7 @@ type Workspace struct {
 
 	repo     *Repository
 	runDir   string
+	entries  int // in the tree as prepared
 	pristine *pristine
 
 	mu  sync.Mutex // guards rec.Tip and rec.Worktree, and saving
@@ -269,6 +272,9 @@ func (w *Workspace) makePrivate(ctx context.Context, index string) error {
 	if err := copyFile(filepath.Join(dir, "index"), index); err != nil {
 		return err
 	}
+	if w.entries, err = countEntries(index); err != nil {
+		return err
+	}
 	if !w.mustChown() {
 		return nil
 	}
@@ -303,6 +309,24 @@ func (w *Workspace) insideObjects(i int) string {
 
 // Dir is the absolute path of the tree inside.
 func (w *Workspace) Dir() string { return w.rec.Dir }
+
+// Entries is how many files the tree had when it was prepared.
+func (w *Workspace) Entries() int { return w.entries }
+
+// countEntries reads how many entries an index of ours has: the third word of
+// its header (gitformat-index(5)).
+func countEntries(index string) (int, error) {
+	f, err := os.Open(index)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close() //nolint:errcheck // only read
+	var header [12]byte
+	if _, err := io.ReadFull(f, header[:]); err != nil {
+		return 0, fmt.Errorf("read %q: %w", index, err)
+	}
+	return int(binary.BigEndian.Uint32(header[8:])), nil
+}
 
 // Name is the agent's name.
 func (w *Workspace) Name() string { return w.rec.Name }

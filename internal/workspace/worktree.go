@@ -19,22 +19,38 @@ func (w *Workspace) WorktreePath() string { return w.repo.WorktreePath(w.rec.Nam
 // fills it. It touches nothing that the agent can write, and may run beside
 // everything else.
 func (w *Workspace) AddWorktree(ctx context.Context) error {
+	if err := w.RegisterWorktree(ctx); err != nil {
+		return err
+	}
+	return w.FillWorktree(ctx)
+}
+
+// RegisterWorktree makes the worktree without its files, which takes the same
+// time for every tree.
+func (w *Workspace) RegisterWorktree(ctx context.Context) error {
 	w.worktreeMu.Lock()
 	defer w.worktreeMu.Unlock()
-	r, path, tip := w.repo, w.WorktreePath(), ""
-	err := r.locked(ctx, func() (err error) {
-		if err = r.register(ctx, w.rec.Name, path); err != nil {
-			return err
-		}
-		tip, err = r.git.line(ctx, r.common("rev-parse", "--verify", "-q", branchRef(w.rec.Name)))
-		return err
-	})
+	path := w.WorktreePath()
+	err := w.repo.locked(ctx, func() error { return w.repo.register(ctx, w.rec.Name, path) })
 	if err != nil {
 		return fmt.Errorf("add worktree %q: %w", path, err)
 	}
+	return nil
+}
+
+// FillWorktree checks out the tip of the branch in a worktree that has no files
+// yet.
+func (w *Workspace) FillWorktree(ctx context.Context) error {
+	w.worktreeMu.Lock()
+	defer w.worktreeMu.Unlock()
+	r, path := w.repo, w.WorktreePath()
 	g, ok, err := r.registrationOf(path)
 	if err != nil || !ok {
-		return fmt.Errorf("add worktree %q: it is not registered: %w", path, errors.Join(err, fs.ErrNotExist))
+		return fmt.Errorf("fill worktree %q: it is not registered: %w", path, errors.Join(err, fs.ErrNotExist))
+	}
+	tip, err := r.git.line(ctx, r.common("rev-parse", "--verify", "-q", branchRef(w.rec.Name)))
+	if err != nil {
+		return fmt.Errorf("fill worktree %q: %w", path, err)
 	}
 	// Noted before it is filled: what a crash leaves half filled can be told
 	// from what a person did.

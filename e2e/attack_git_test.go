@@ -1,0 +1,213 @@
+package e2e
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// gitAttack is something that an agent leaves for git on the host. $CANARY is
+// a command that works on the host only, $OTHER another repository of the
+// person's, $EVIL a program in the tree that does what $CANARY does.
+type gitAttack struct{ name, run string }
+
+// TestAttackGit lets agents poison everything git reads, and then does with
+// the result what the product and a person do. Nothing of the agent's may run
+// on the host, no work may be lost, nothing of another repository may come in.
+func TestAttackGit(t *testing.T) {
+	w := newWorld(t)
+	attacks := slices.Concat(configAttacks(), gitDirAttacks(), nestedAttacks(), treeAttacks())
+	if len(attacks) < 40 {
+		t.Fatalf("%d attacks", len(attacks))
+	}
+	for _, a := range attacks {
+		t.Run(a.name, func(t *testing.T) {
+			t.Parallel()
+			newGitVictim(t).attack(t, a.run)
+		})
+	}
+	t.Cleanup(func() { w.check(t) })
+}
+
+// gitVictim is a person with two repositories.
+type gitVictim struct {
+	*attacked
+	canary string // exists when something of the agent's ran on the host
+	other  string
+	config string // of the repository, which must stay as it is
+	refs   string
+}
+
+func newGitVictim(t *testing.T) *gitVictim {
+	t.Helper()
+	h := newAttacked(t, map[string]string{"lib/lib.go": "package lib\n", ".claude/settings.json": "{}\n"})
+	v := &gitVictim{attacked: h, canary: filepath.Join(h.dir, "canary"), other: filepath.Join(h.dir, "other")}
+	h.write("other/main.go", "the other repository's secret\n")
+	for _, args := range [][]string{{"init", "-q"}, {"add", "-A"}, {"commit", "-q", "-m", "the other repository's secret"}, {"branch", "agent--evil"}} {
+		h.must(append([]string{"git", "-C", v.other}, args...)...)
+	}
+	v.config, v.refs = v.hostFiles(), h.git("for-each-ref")
+	return v
+}
+
+// hostFiles are the files of the repository that say what git runs.
+func (v *gitVictim) hostFiles() string {
+	v.t.Helper()
+	var b strings.Builder
+	for _, pattern := range []string{"config", "config.worktree", "hooks/*", "info/attributes", "info/exclude", "HEAD", "objects/info/alternates"} {
+		names, err := filepath.Glob(filepath.Join(v.repo, ".git", pattern))
+		if err != nil {
+			v.t.Fatal(err)
+		}
+		for _, name := range names {
+			data, err := os.ReadFile(name)
+			if err != nil {
+				v.t.Fatal(err)
+			}
+			b.WriteString(name + "\n" + string(data))
+		}
+	}
+	return b.String()
+}
+
+// attack runs one agent and then everything that looks at what it left.
+func (v *gitVictim) attack(t *testing.T, script string) {
+	t.Helper()
+	touch := "touch " + v.canary
+	prepare := `echo work > work.txt; printf '#!/bin/sh\n` + touch + `; cat\n' > evil.sh; chmod +x evil.sh; EVIL="$PWD/evil.sh"; set +e; `
+	r := v.start("evil", []string{"--keep", "--env", "CANARY=" + touch, "--env", "OTHER=" + v.other}, "sh", "-c", prepare+script+"\nexit 0")
+	v.quiet(t, "the run")
+	if r.status != 0 {
+		t.Errorf("status %d, outcome %+v\n%s%s", r.status, r.outcome(), r.transcript(), r.stderr.String())
+	}
+	if got := v.git("show", "agent--evil:work.txt"); got != "work" {
+		t.Errorf("the work is lost: %q", got)
+	}
+	v.product("list")
+	v.product("list", "--json")
+	v.product("show", "evil")
+	v.product("logs", "evil")
+	v.quiet(t, "looking at it")
+	v.person(t)
+	v.unharmed(t)
+	v.product("rm", "evil", "--force")
+	v.quiet(t, "removing it")
+	v.product("cleanup")
+	v.quiet(t, "cleaning up")
+	if left := leftovers(v.dir); len(left) > 0 {
+		t.Errorf("left behind: %q", left)
+	}
+}
+
+// quiet fails if something of the agent's ran on the host.
+func (v *gitVictim) quiet(t *testing.T, when string) {
+	t.Helper()
+	if _, err := os.Lstat(v.canary); !errors.Is(err, fs.ErrNotExist) {
+		t.Fatalf("%s: %s ran what the agent left: %v", saysHostGit, when, err)
+	}
+}
+
+// person does what people do with a branch, in the main checkout and in the
+// worktree that was kept.
+func (v *gitVictim) person(t *testing.T) {
+	t.Helper()
+	tree := filepath.Join(v.dir, "worktrees", "evil")
+	if got, err := os.ReadFile(filepath.Join(tree, "work.txt")); err != nil || string(got) != "work\n" {
+		t.Errorf("the worktree holds %q: %v", got, err)
+	}
+	for _, args := range [][]string{
+		{"status"},
+		{"-C", tree, "status"},
+		{"-C", tree, "status", "--ignored", "--porcelain"},
+		{"-C", tree, "diff", "HEAD"},
+		{"-C", tree, "diff", "main"},
+		{"-C", tree, "log", "-p", "--stat", "main.."},
+		{"-C", tree, "ls-files", "-s"},
+		{"-C", tree, "submodule", "status"},
+		{"-C", tree, "add", "-A", "--dry-run"},
+		{"-C", tree, "stash", "list"},
+		{"log", "-p", "agent--evil"},
+		{"diff", "--submodule=log", "main", "agent--evil"},
+		{"show", "agent--evil"},
+		{"merge-tree", "--write-tree", "main", "agent--evil"},
+		{"checkout", "-q", "--detach", "agent--evil"},
+		{"status"},
+		{"checkout", "-q", "main"},
+		{"merge", "-q", "--no-edit", "agent--evil"},
+		{"status"},
+		{"gc", "-q"},
+	} {
+		if status, out := v.try(append([]string{"git"}, args...)...); status != 0 && args[0] != "merge-tree" && !slices.Contains(args, "submodule") {
+			t.Errorf("git %q: status %d\n%s", args, status, out)
+		}
+		v.quiet(t, "git "+strings.Join(args, " "))
+	}
+}
+
+// unharmed looks for what must never come in, and must never change.
+func (v *gitVictim) unharmed(t *testing.T) {
+	t.Helper()
+	if out := v.git("log", "-p", "--all", "--format=%B"); strings.Contains(out, "the other repository's secret") || strings.Contains(out, planted) {
+		t.Error("content of elsewhere came in")
+	}
+	if out := v.git("ls-tree", "-r", "--name-only", "agent--evil"); strings.Contains(strings.ToLower(out), ".claude/") && strings.TrimSpace(out) != "" {
+		for _, name := range strings.Fields(out) {
+			if strings.Contains(strings.ToLower(name), ".claude") && name != ".claude/settings.json" {
+				t.Errorf("%q is in a commit", name)
+			}
+		}
+	}
+	if out := v.git("diff", "--name-only", v.git("merge-base", "agent--evil", "main~0"), "agent--evil", "--", ".claude"); out != "" {
+		t.Errorf(".claude was changed: %q", out)
+	}
+	if got := v.hostFiles(); got != v.config {
+		t.Errorf("the host's git directory changed:\n%s\nbefore:\n%s", got, v.config)
+	}
+	for line := range strings.Lines(v.git("for-each-ref", "--format=%(refname)")) {
+		name := strings.TrimSpace(line)
+		if !strings.Contains(v.refs, name) && name != "refs/heads/agent--evil" && !strings.HasPrefix(name, "refs/agents/") {
+			t.Errorf("a new ref: %s", name)
+		}
+	}
+	v.git("fsck", "--strict", "--no-dangling")
+	v.must("git", "-C", v.other, "fsck", "--strict")
+	if out := v.must("git", "-C", v.other, "status", "--porcelain"); out != "" {
+		t.Errorf("the other repository changed: %q", out)
+	}
+}
+
+// TestAttackGitOfThePerson points at programs that the person configured: what
+// the agent writes picks which one runs on what, so that none may run while
+// the product handles the work.
+func TestAttackGitOfThePerson(t *testing.T) {
+	w := newWorld(t)
+	v := newGitVictim(t)
+	v.program("home/mine.sh", "#!/bin/sh\ntouch "+v.canary+"\ncat\n")
+	mine := filepath.Join(v.home, "mine.sh")
+	for _, kv := range [][]string{
+		{"filter.mine.smudge", mine}, {"filter.mine.clean", mine}, {"filter.mine.required", "true"}, {"diff.mine.textconv", mine}, {"merge.mine.driver", mine},
+		{"filter.lfs.smudge", mine}, {"filter.lfs.clean", mine}, {"filter.lfs.process", mine}, {"core.hooksPath", ".husky"}, {"core.fsmonitor", ".husky/fsmonitor"},
+		{"submodule.recurse", "true"}, {"fetch.recurseSubmodules", "true"}, {"diff.external", mine}, {"core.pager", mine}, {"log.showSignature", "true"}, {"gpg.program", mine},
+	} {
+		v.git("config", kv[0], kv[1])
+	}
+	r := v.start("evil", []string{"--keep", "--env", "CANARY=touch " + v.canary}, "sh", "-c", `
+mkdir .husky; for h in pre-commit post-commit post-checkout post-merge reference-transaction post-index-change fsmonitor pre-auto-gc post-rewrite; do printf '#!/bin/sh\n%s\n' "$CANARY" > .husky/$h; chmod +x .husky/$h; done
+printf '* filter=mine diff=mine merge=mine\n*.bin filter=lfs diff=lfs merge=lfs\n' > .gitattributes
+printf '[lfs]\n\turl = http://evil.example/\n' > .lfsconfig
+printf '[submodule "x"]\n\tpath = x\n\turl = ../other\n' > .gitmodules
+echo work > work.txt; echo pointer > a.bin`)
+	v.quiet(t, "the run")
+	if r.status != 0 {
+		t.Errorf("status %d\n%s", r.status, r.stderr.String())
+	}
+	for _, args := range [][]string{{"list"}, {"show", "evil"}, {"logs", "evil"}, {"rm", "evil", "--force"}, {"cleanup"}} {
+		v.product(args...)
+		v.quiet(t, args[0])
+	}
+	w.check(t)
+}

@@ -106,8 +106,11 @@ func (f *flow) statusText() string { return "Denied by agent-process (" + f.rec.
 func (f *flow) explain(d *denied) string {
 	var b strings.Builder
 	what := "this request"
-	if f.rec.Host != "" {
+	switch {
+	case f.rec.Host != "" && f.rec.Port != 0:
 		what = fmt.Sprintf("%s:%d", printable(f.rec.Host), f.rec.Port)
+	case f.rec.Host != "":
+		what = printable(f.rec.Host)
 	}
 	fmt.Fprintf(&b, "agent-process denied %s (%s)\n", what, f.rec.ID)
 	fmt.Fprintf(&b, "reason: %s\n", printable(d.reason))

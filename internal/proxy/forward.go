@@ -134,6 +134,7 @@ func target(req *http.Request, r request) (destination, *denied) {
 	if r.site == nil {
 		var err error
 		if to.host, to.port, err = policy.SplitAuthority(req.URL.Host, defaultPort); err != nil {
+			to.host = printable(req.URL.Host) // for the record; nothing is dialled
 			return to, refusal(err.Error())
 		}
 	}

@@ -66,8 +66,12 @@ func (p *page) head(d Detail, now time.Time) {
 		field("took", duration(r.Ended.Sub(r.Created)))
 	}
 	field("changes", statWithCommits(r.Stat))
-	if len(d.Flagged) > 0 {
-		field("on host", paths(d.Flagged))
+	for i, line := range paths(d.Flagged) {
+		name := ""
+		if i == 0 {
+			name = "on host"
+		}
+		field(name, line)
 	}
 	field("used", costText(cost(r.Cost, d.Cost)))
 	field("run", r.ID)

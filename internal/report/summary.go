@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"agentprocess/internal/audit"
@@ -32,7 +33,10 @@ func (l *Live) summary(o audit.Outcome) []string {
 	field("why", o.Reason)
 	field("branch", r.Branch+" · "+statWithCommits(r.Stat))
 	if len(o.Flagged) > 0 {
-		field("on host", paths(o.Flagged)+": read before you merge, these run outside the sandbox")
+		field("on host", "read these before you merge, they run outside the sandbox:")
+		for _, line := range paths(o.Flagged) {
+			lines = append(lines, l.field("", line)...)
+		}
 	}
 	field("denied", deniedText(l.digest, o.Denials))
 	field("used", costText(cost(r.Cost, l.digest.Cost)))
@@ -68,10 +72,11 @@ func cost(recorded, seen sandbox.Cost) sandbox.Cost {
 	return recorded
 }
 
-func paths(all []string) string {
-	shown := strings.Join(all[:min(len(all), shownPaths)], ", ")
+// paths are the first of many, and how many more there are.
+func paths(all []string) []string {
+	shown := slices.Clone(all[:min(len(all), shownPaths)])
 	if more := len(all) - shownPaths; more > 0 {
-		shown += fmt.Sprintf(" and %d more", more)
+		shown = append(shown, fmt.Sprintf("and %d more", more))
 	}
 	return shown
 }

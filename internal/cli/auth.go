@@ -30,6 +30,9 @@ The credential stays on this side: agents get a placeholder.` + exitStatus(
   agent-process auth status`,
 		Args: exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if o.Token && o.APIKey {
+				return usage(cmd, "--with-token and --api-key: there is one credential on standard input")
+			}
 			return runAuth(cmd.Context(), d, o)
 		},
 	}
@@ -38,7 +41,6 @@ The credential stays on this side: agents get a placeholder.` + exitStatus(
 	f.BoolVar(&o.APIKey, "api-key", false, "read an API key from standard input")
 	f.StringVar(&o.AgentPath, "agent-path", "", "the agent's program, instead of finding or installing it")
 	f.BoolVar(&o.NoInput, "no-input", false, "never ask anything")
-	cmd.MarkFlagsMutuallyExclusive("with-token", "api-key")
 	cmd.AddCommand(newCmdAuthStatus(d))
 	return cmd
 }

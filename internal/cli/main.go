@@ -75,9 +75,13 @@ that reaches nothing but listed names. What comes back is commits on a branch.`,
 		Example: `  agent-process auth
   agent-process start docs "Add documentation to the main.go file"
   agent-process list`,
+		Args:          knownCommand,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Version:       d.version,
+		// As many letters may be wrong in a word for it to be suggested.
+		SuggestionsMinimumDistance: 2,
+		Version:                    d.version,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetIn(d.streams.In)
@@ -94,11 +98,26 @@ that reaches nothing but listed names. What comes back is commits on a branch.`,
 	return root
 }
 
+// knownCommand refuses what is no command, and says what is like it.
+func knownCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	hint := "`" + cmd.CommandPath() + " --help` lists the commands"
+	if like := cmd.SuggestionsFor(args[0]); len(like) > 0 {
+		hint = "did you mean " + strings.Join(like, " or ") + "? " + hint
+	}
+	return sandbox.Fail(sandbox.CodeUsage, fmt.Errorf("unknown command %q", args[0]), hint)
+}
+
 // exactArgs is cobra.ExactArgs as an error with a code and a hint.
 func exactArgs(names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
-		if len(args) == len(names) {
+		switch {
+		case len(args) == len(names):
 			return nil
+		case len(names) == 0:
+			return usage(cmd, "%q: no arguments are taken", args)
 		}
 		return usage(cmd, "%d arguments, want %s", len(args), strings.Join(names, " "))
 	}

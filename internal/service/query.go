@@ -16,10 +16,11 @@ import (
 func (s *Service) List(ctx context.Context, dir string, all bool) ([]sandbox.Run, error) {
 	if all {
 		runs, err := s.Store.Runs(ctx, store.RunFilter{})
-		for i := range runs {
-			runs[i] = s.truth(runs[i])
+		out := make([]sandbox.Run, 0, len(runs)) // never nil, so that JSON has a list
+		for _, run := range runs {
+			out = append(out, s.truth(run))
 		}
-		return runs, err
+		return out, err
 	}
 	repo, err := s.open(ctx, dir)
 	if err != nil {

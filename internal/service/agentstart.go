@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"agentprocess/internal/agent"
 	"agentprocess/internal/audit"
@@ -38,9 +39,7 @@ func (x *session) runAgent(ctx context.Context) ending {
 	if err != nil {
 		return ending{err: fmt.Errorf("start the agent %q: %w", plan.Argv, err)}
 	}
-	x.mu.Lock()
-	x.tree = x.startWorktree(ctx) // not sooner: the agent has the machine first
-	x.mu.Unlock()
+	x.startBeside(ctx)
 	broken, forget := x.watchProtections()
 	defer forget()
 	v := &supervisor{
@@ -55,6 +54,25 @@ func (x *session) runAgent(ctx context.Context) ending {
 	x.claims = claims(result)
 	return end
 }
+
+// startBeside starts what the agent does not wait for and what takes as long as
+// the tree is large: the worktree on the host, and a look at the person's tree.
+func (x *session) startBeside(ctx context.Context) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.tree = x.startWorktree(ctx)
+	x.beside.Go(func() {
+		// An agent that is quick must not cut the look short.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTime)
+		defer cancel()
+		if warning := x.chk.unseen(ctx); warning != "" {
+			x.warn("%s", warning)
+		}
+	})
+}
+
+// lookTime bounds the look at the person's tree.
+const lookTime = time.Minute
 
 // collect takes what the agent's transcript says, and ends the run when a tool
 // call in it was not judged.

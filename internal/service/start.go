@@ -88,20 +88,15 @@ func (x *session) create(ctx context.Context, view audit.Sink) error {
 	}
 	x.sink = s.Store.Sink(ctx)
 	x.rec = audit.NewRecorder(id, s.Now, x.sink, x.tally, view)
-	x.header(ctx)
+	x.header()
 	return x.phase("workspace", func() (string, error) { return x.makeWorkspace(ctx) })
 }
 
 // header records what was decided before the record existed.
-func (x *session) header(ctx context.Context) {
+func (x *session) header() {
 	for _, n := range append(x.chk.notices, x.claim.Notices...) {
 		x.warn("%s", n)
 	}
-	x.beside.Go(func() {
-		if warning := x.chk.unseen(ctx); warning != "" {
-			x.warn("%s", warning)
-		}
-	})
 	x.rec.Record(audit.Phase{Name: "checked", Detail: x.chk.detail(), Duration: x.svc.Now().Sub(x.start)})
 }
 

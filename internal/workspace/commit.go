@@ -108,16 +108,28 @@ const headCopy = "refs/agent-process/head"
 // removed.
 func (w *Workspace) stage(ctx context.Context, g *insideGit) (notice string, err error) {
 	add := []string{"add", "-A", "--ignore-errors", "--", ".", ":(exclude,glob)**/.claude", ":(exclude,glob)**/.claude/**"}
+	left, err := w.leftOut(ctx, g)
+	if err != nil {
+		return "", err
+	}
+	if left != "" {
+		add = append(add, ":(exclude,glob,icase)**/.gitmodules")
+	}
 	for try := 1; ; try++ {
 		exit, stderr, err := g.run(ctx, "", add...)
 		switch {
 		case err != nil:
 			return "", err
 		case exit == 0:
-			return "", nil
+			return left, nil
 		case exit == 1: // some files could not be added, the others were
-			return stderr, w.checkWrites(ctx, g, stderr)
-		case try == 3 || !strings.Contains(stderr, "index.lock"):
+			return strings.TrimSpace(left + "\n" + stderr), w.checkWrites(ctx, g, stderr)
+		case try == 3:
+			return "", g.ruined("add", exit, stderr)
+		case w.rec.Rescues > 0 && strings.Contains(stderr, "working-tree-encoding"):
+			// Files as they are, since they are not what .gitattributes calls them.
+			_, _, err = g.exec(ctx, "* !working-tree-encoding\n", "tee", w.rec.Dir+"/.git/info/attributes")
+		case !strings.Contains(stderr, "index.lock"):
 			return "", g.ruined("add", exit, stderr)
 		case try == 1: // somebody inside may just be at work
 			err = pause(ctx, 500*time.Millisecond)
@@ -128,6 +140,19 @@ func (w *Workspace) stage(ctx context.Context, g *insideGit) (notice string, err
 			return "", err
 		}
 	}
+}
+
+// leftOut says what a rescue does without: a .gitmodules that git refuses is
+// one of the things that make commits useless, and would again.
+func (w *Workspace) leftOut(ctx context.Context, g *insideGit) (notice string, err error) {
+	if w.rec.Rescues == 0 {
+		return "", nil
+	}
+	exit, _, err := g.run(ctx, "", "ls-files", "--error-unmatch", "-m", "-o", "--", ":(glob,icase)**/.gitmodules")
+	if err != nil || exit != 0 {
+		return "", err
+	}
+	return "changes to .gitmodules were left out", nil
 }
 
 // checkWrites tells files that cannot be added, such as a repository without a

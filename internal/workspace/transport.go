@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"strings"
@@ -191,7 +192,32 @@ func (d *door) fetchOver(ctx context.Context, c call, conn *os.File, prune strin
 }
 
 // receive fetches what the agent made into the quarantine, as refs/incoming/*.
+//
+// git installs a pack before it has judged all that is in it, and what is
+// there is not judged again: a second try would let through what the first one
+// refused. So each try that did not succeed costs the quarantine, also one that
+// ended with this process.
 func (w *Workspace) receive(ctx context.Context, start UploadPack) error {
+	mark := w.path(receivingName)
+	if _, err := os.Lstat(mark); !errors.Is(err, fs.ErrNotExist) {
+		if err := errors.Join(err, RemoveTree(w.path(quarantineName))); err != nil {
+			return err
+		}
+		if err := w.makeQuarantine(); err != nil {
+			return err
+		}
+	}
+	if err := os.WriteFile(mark, nil, 0o600); err != nil {
+		return err
+	}
+	if err := w.fetch(ctx, start); err != nil {
+		return err
+	}
+	return os.Remove(mark)
+}
+
+// fetch is the transfer of receive.
+func (w *Workspace) fetch(ctx context.Context, start UploadPack) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, maxImportTime, fmt.Errorf("importing took longer than %s", maxImportTime))
 	defer cancel()
 	spec := w.uploadSpec()

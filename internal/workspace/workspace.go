@@ -90,6 +90,7 @@ type worktreeRecord struct {
 const (
 	recordFile     = "workspace.json"
 	quarantineName = "quarantine"
+	receivingName  = "receiving" // there while the quarantine is not to be trusted
 	privateName    = "git"
 	treeName       = "tree"
 	upperName      = "upper"

@@ -13,6 +13,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	_ "agentprocess/internal/cli" // a change of the product makes cached results stale
 )
 
 // The stages of the test binary: built and moved by stage "", the network laid

@@ -26,7 +26,7 @@ const (
 // secretFiles are names that hold credentials wherever they lie.
 func secretFiles() []string {
 	return []string{
-		".npmrc", ".netrc", ".pypirc", ".yarnrc", ".yarnrc.yml", ".git-credentials", ".env",
+		".npmrc", "npmrc", ".netrc", "pip.conf", ".pypirc", "gradle.properties", ".yarnrc", ".yarnrc.yml", ".git-credentials", ".env",
 		"auth.json", "auth.toml", "token.json", "secret.json", "secrets.json", "secrets.toml", "secrets.yaml", "secrets.yml",
 		"id_rsa", "id_ed25519", "id_ecdsa",
 	}

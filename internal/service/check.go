@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"sync"
 
 	"agentprocess/internal/agent"
 	"agentprocess/internal/policy"
@@ -44,16 +45,21 @@ func (s *Service) check(ctx context.Context, o StartOptions) (*checked, error) {
 	if c.repo, err = s.open(ctx, o.Dir); err != nil {
 		return nil, err
 	}
-	if c.base, err = c.repo.Resolve(ctx, o.Base); err != nil {
+	var host sync.WaitGroup // looked at beside the repository
+	var unusable error
+	host.Go(func() { c.overlay, unusable = s.usable(ctx) })
+	c.base, err = c.repo.Resolve(ctx, o.Base)
+	host.Wait()
+	if err != nil {
 		return nil, err
 	}
 	if err := s.nameFree(ctx, c.repo, o.Name); err != nil {
 		return nil, err
 	}
-	if c.identity, err = s.Identity(); err != nil {
-		return nil, err
+	if unusable != nil {
+		return nil, unusable
 	}
-	if c.overlay, err = s.usable(ctx); err != nil {
+	if c.identity, err = s.Identity(); err != nil {
 		return nil, err
 	}
 	if c.env, err = s.resolveEnv(o.Env); err != nil {

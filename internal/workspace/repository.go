@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -63,16 +64,10 @@ func Open(ctx context.Context, dir string, cfg Config) (*Repository, error) {
 	if dir, err = filepath.EvalSymlinks(dir); err != nil {
 		return nil, sandbox.Fail(sandbox.CodeRepository, fmt.Errorf("open repository: %w", err), "run this in a directory that exists")
 	}
-	if err := checkVersion(ctx, cfg.Environ); err != nil {
-		return nil, err
-	}
 	r := &Repository{cfg: cfg}
-	if err := r.discover(ctx, dir); err != nil {
-		return nil, err
-	}
-	list, err := r.asUser(ctx, dir, "config", "--list", "-z", "--show-scope")
+	list, err := r.ask(ctx, dir)
 	if err != nil {
-		return nil, sandbox.Fail(sandbox.CodeRepository, fmt.Errorf("read the configuration of %q: %w", r.CommonDir, err), "run: git config --list")
+		return nil, err
 	}
 	r.settings = parseSettings(list)
 	if err := r.place(); err != nil {
@@ -81,6 +76,27 @@ func Open(ctx context.Context, dir string, cfg Config) (*Repository, error) {
 	r.git = &door{path: absolutePath(cfg.Environ), filters: r.settings.filters(), cred: ownerCredential(r.CommonDir)}
 	r.git.identity = r.Identity()
 	return r, nil
+}
+
+// ask asks git all that Open has to know, at the same time: which version it
+// is, which repository dir is in, and how it is configured. What is wrong with
+// git itself is told first.
+func (r *Repository) ask(ctx context.Context, dir string) (settings []byte, err error) {
+	var version, unreadable error
+	var wg sync.WaitGroup
+	wg.Go(func() { version = checkVersion(ctx, r.cfg.Environ) })
+	wg.Go(func() { settings, unreadable = r.asUser(ctx, dir, "config", "--list", "-z", "--show-scope") })
+	undiscovered := r.discover(ctx, dir)
+	wg.Wait()
+	switch {
+	case version != nil:
+		return nil, version
+	case undiscovered != nil:
+		return nil, undiscovered
+	case unreadable != nil:
+		return nil, sandbox.Fail(sandbox.CodeRepository, fmt.Errorf("read the configuration of %q: %w", r.CommonDir, unreadable), "run: git config --list")
+	}
+	return settings, nil
 }
 
 // asUser runs git as the user would: its answer depends on the user's own

@@ -38,7 +38,16 @@ func (r *Repository) Resolve(ctx context.Context, ref string) (Base, error) {
 	if strings.HasPrefix(ref, "-") || strings.ContainsAny(ref, "\n\x00") {
 		return Base{}, sandbox.Fail(sandbox.CodeRepository, fmt.Errorf("base %q is not a commit", ref), "name a branch, a tag or a commit")
 	}
+	upstream := make(chan string, 1) // asked for at the same time
+	go func() {
+		name, err := r.git.line(ctx, r.here("rev-parse", "--abbrev-ref", ref+"@{upstream}"))
+		if err != nil {
+			name = "" // it has none
+		}
+		upstream <- name
+	}()
 	out, err := r.git.run(ctx, r.here("rev-list", "--max-count=1", "--format=%H%x00%T%x00%ct%x00%s", ref, "--"))
+	name := <-upstream
 	if err != nil {
 		return Base{}, r.unresolved(ctx, ref, err)
 	}
@@ -46,9 +55,8 @@ func (r *Repository) Resolve(ctx context.Context, ref string) (Base, error) {
 	if err != nil {
 		return Base{}, err
 	}
-	base.Ref = ref
-	if name, err := r.git.line(ctx, r.here("rev-parse", "--abbrev-ref", ref+"@{upstream}")); err == nil {
-		base.Upstream = name
+	base.Ref, base.Upstream = ref, name
+	if base.Upstream != "" {
 		base.Ahead, base.Behind, err = r.compare(ctx, base.Commit, ref+"@{upstream}")
 		if err != nil {
 			return Base{}, err

@@ -1,8 +1,7 @@
 package e2e
 
 import (
-	"errors"
-	"io/fs"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,7 +12,10 @@ import (
 // gitAttack is something that an agent leaves for git on the host. $CANARY is
 // a command that works on the host only, $OTHER another repository of the
 // person's, $EVIL a program in the tree that does what $CANARY does.
-type gitAttack struct{ name, run string }
+type gitAttack struct {
+	share     int
+	name, run string
+}
 
 // TestAttackGit lets agents poison everything git reads, and then does with
 // the result what the product and a person do. Nothing of the agent's may run
@@ -24,33 +26,51 @@ func TestAttackGit(t *testing.T) {
 	if len(attacks) < 40 {
 		t.Fatalf("%d attacks", len(attacks))
 	}
-	for _, a := range attacks {
-		t.Run(a.name, func(t *testing.T) {
+	for _, batch := range batches(attacks) {
+		t.Run(batch[0].name, func(t *testing.T) {
 			t.Parallel()
-			newGitVictim(t).attack(t, a.run)
+			newGitVictim(t).attack(t, batch)
 		})
 	}
 	t.Cleanup(func() { w.check(t) })
 }
 
+// batches puts attacks that do not disturb each other into one start.
+func batches(attacks []gitAttack) [][]gitAttack {
+	const most = 8
+	var out [][]gitAttack
+	open := map[int]int{}
+	for _, a := range attacks {
+		at, ok := open[a.share]
+		if a.share == alone || !ok || len(out[at]) == most {
+			open[a.share] = len(out)
+			out = append(out, nil)
+			at = len(out) - 1
+		}
+		out[at] = append(out[at], a)
+	}
+	return out
+}
+
 // gitVictim is a person with two repositories.
 type gitVictim struct {
 	*attacked
-	canary string // exists when something of the agent's ran on the host
+	canary string // and a number: exists when what that attack left ran on the host
 	other  string
 	config string // of the repository, which must stay as it is
 	refs   string
+	base   string
 }
 
 func newGitVictim(t *testing.T) *gitVictim {
 	t.Helper()
-	h := newAttacked(t, map[string]string{"lib/lib.go": "package lib\n", ".claude/settings.json": "{}\n"})
+	h := newMachine(t, map[string]string{"lib/lib.go": "package lib\n", ".claude/settings.json": "{}\n"})
 	v := &gitVictim{attacked: h, canary: filepath.Join(h.dir, "canary"), other: filepath.Join(h.dir, "other")}
 	h.write("other/main.go", "the other repository's secret\n")
 	for _, args := range [][]string{{"init", "-q"}, {"add", "-A"}, {"commit", "-q", "-m", "the other repository's secret"}, {"branch", "agent--evil"}} {
 		h.must(append([]string{"git", "-C", v.other}, args...)...)
 	}
-	v.config, v.refs = v.hostFiles(), h.git("for-each-ref")
+	v.config, v.refs, v.base = v.hostFiles(), h.git("for-each-ref"), h.git("rev-parse", "HEAD")
 	return v
 }
 
@@ -75,11 +95,22 @@ func (v *gitVictim) hostFiles() string {
 }
 
 // attack runs one agent and then everything that looks at what it left.
-func (v *gitVictim) attack(t *testing.T, script string) {
+func (v *gitVictim) attack(t *testing.T, batch []gitAttack) {
 	t.Helper()
-	touch := "touch " + v.canary
-	prepare := `echo work > work.txt; printf '#!/bin/sh\n` + touch + `; cat\n' > evil.sh; chmod +x evil.sh; EVIL="$PWD/evil.sh"; set +e; `
-	r := v.start("evil", []string{"--keep", "--env", "CANARY=" + touch, "--env", "OTHER=" + v.other}, "sh", "-c", prepare+script+"\nexit 0")
+	script := `echo work > work.txt; set +e; `
+	for i, a := range batch {
+		touch := fmt.Sprintf("touch %s%d", v.canary, i)
+		script += fmt.Sprintf(`CANARY="%s"; EVIL="$PWD/evil%d.sh"; printf '#!/bin/sh\n%s; cat\n' > $EVIL; chmod +x $EVIL; `, touch, i, touch)
+		switch a.share {
+		case alone:
+			script += a.run + "\n"
+		case together:
+			script += "(" + a.run + ")\n"
+		case below:
+			script += fmt.Sprintf("(mkdir n%d; cd n%d; %s)\n", i, i, a.run)
+		}
+	}
+	r := v.start("evil", []string{"--keep", "--env", "OTHER=" + v.other}, "sh", "-c", script+"exit 0")
 	v.quiet(t, "the run")
 	if r.status != 0 {
 		t.Errorf("status %d, outcome %+v\n%s%s", r.status, r.outcome(), r.transcript(), r.stderr.String())
@@ -87,10 +118,8 @@ func (v *gitVictim) attack(t *testing.T, script string) {
 	if got := v.git("show", "agent--evil:work.txt"); got != "work" {
 		t.Errorf("the work is lost: %q", got)
 	}
-	v.product("list")
 	v.product("list", "--json")
 	v.product("show", "evil")
-	v.product("logs", "evil")
 	v.quiet(t, "looking at it")
 	v.person(t)
 	v.unharmed(t)
@@ -106,8 +135,15 @@ func (v *gitVictim) attack(t *testing.T, script string) {
 // quiet fails if something of the agent's ran on the host.
 func (v *gitVictim) quiet(t *testing.T, when string) {
 	t.Helper()
-	if _, err := os.Lstat(v.canary); !errors.Is(err, fs.ErrNotExist) {
-		t.Fatalf("%s: %s ran what the agent left: %v", saysHostGit, when, err)
+	ran, err := filepath.Glob(v.canary + "*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range ran {
+		t.Errorf("%s: %s ran what the agent left, attack number %s of this batch", saysHostGit, when, strings.TrimPrefix(name, v.canary))
+	}
+	if len(ran) > 0 {
+		t.FailNow()
 	}
 }
 
@@ -120,28 +156,19 @@ func (v *gitVictim) person(t *testing.T) {
 		t.Errorf("the worktree holds %q: %v", got, err)
 	}
 	for _, args := range [][]string{
-		{"status"},
-		{"-C", tree, "status"},
-		{"-C", tree, "status", "--ignored", "--porcelain"},
-		{"-C", tree, "diff", "HEAD"},
-		{"-C", tree, "diff", "main"},
-		{"-C", tree, "log", "-p", "--stat", "main.."},
-		{"-C", tree, "ls-files", "-s"},
+		{"-C", tree, "status", "--ignored"},
+		{"-C", tree, "diff", "main", "--"},
+		{"-C", tree, "log", "-p", "--stat", "main..HEAD", "--"},
 		{"-C", tree, "submodule", "status"},
 		{"-C", tree, "add", "-A", "--dry-run"},
-		{"-C", tree, "stash", "list"},
-		{"log", "-p", "agent--evil"},
 		{"diff", "--submodule=log", "main", "agent--evil"},
-		{"show", "agent--evil"},
-		{"merge-tree", "--write-tree", "main", "agent--evil"},
 		{"checkout", "-q", "--detach", "agent--evil"},
 		{"status"},
 		{"checkout", "-q", "main"},
-		{"merge", "-q", "--no-edit", "agent--evil"},
+		{"merge", "-q", "--no-edit", "--allow-unrelated-histories", "agent--evil"},
 		{"status"},
-		{"gc", "-q"},
 	} {
-		if status, out := v.try(append([]string{"git"}, args...)...); status != 0 && args[0] != "merge-tree" && !slices.Contains(args, "submodule") {
+		if status, out := v.try(append([]string{"git"}, args...)...); status != 0 && args[0] != "merge" && !slices.Contains(args, "submodule") {
 			t.Errorf("git %q: status %d\n%s", args, status, out)
 		}
 		v.quiet(t, "git "+strings.Join(args, " "))
@@ -154,15 +181,8 @@ func (v *gitVictim) unharmed(t *testing.T) {
 	if out := v.git("log", "-p", "--all", "--format=%B"); strings.Contains(out, "the other repository's secret") || strings.Contains(out, planted) {
 		t.Error("content of elsewhere came in")
 	}
-	if out := v.git("ls-tree", "-r", "--name-only", "agent--evil"); strings.Contains(strings.ToLower(out), ".claude/") && strings.TrimSpace(out) != "" {
-		for _, name := range strings.Fields(out) {
-			if strings.Contains(strings.ToLower(name), ".claude") && name != ".claude/settings.json" {
-				t.Errorf("%q is in a commit", name)
-			}
-		}
-	}
-	if out := v.git("diff", "--name-only", v.git("merge-base", "agent--evil", "main~0"), "agent--evil", "--", ".claude"); out != "" {
-		t.Errorf(".claude was changed: %q", out)
+	if out := v.git("log", "--format=", "--name-only", "-m", v.base+"..agent--evil"); strings.Contains(strings.ToLower(out), ".claude") {
+		t.Errorf(".claude is in a commit: %q", out)
 	}
 	if got := v.hostFiles(); got != v.config {
 		t.Errorf("the host's git directory changed:\n%s\nbefore:\n%s", got, v.config)
@@ -174,7 +194,6 @@ func (v *gitVictim) unharmed(t *testing.T) {
 		}
 	}
 	v.git("fsck", "--strict", "--no-dangling")
-	v.must("git", "-C", v.other, "fsck", "--strict")
 	if out := v.must("git", "-C", v.other, "status", "--porcelain"); out != "" {
 		t.Errorf("the other repository changed: %q", out)
 	}
@@ -210,4 +229,15 @@ echo work > work.txt; echo pointer > a.bin`)
 		v.quiet(t, args[0])
 	}
 	w.check(t)
+}
+
+// TestAttackGitControl poisons a repository of the person's own: the canary
+// must show it, or all the silence above means nothing.
+func TestAttackGitControl(t *testing.T) {
+	v := newGitVictim(t)
+	v.must("git", "-C", v.other, "config", "core.fsmonitor", "touch "+v.canary+"0")
+	v.must("git", "-C", v.other, "status")
+	if _, err := os.Stat(v.canary + "0"); err != nil {
+		t.Error(err)
+	}
 }

@@ -47,18 +47,29 @@ var buildProbe = sync.OnceValues(func() (string, error) {
 	return name, nil
 })
 
-// newAttacked makes a machine whose repository has the files, and the probe,
-// which is ignored and brought along.
+// binaryPath is the product under attack.
+func binaryPath() string { return os.Getenv(binaryVar) }
+
+// newAttacked makes a machine in whose repository the probe is, ignored and
+// brought along.
 func newAttacked(t *testing.T, files map[string]string) *attacked {
 	t.Helper()
 	probe, err := buildProbe()
 	if err != nil {
 		t.Fatal(err)
 	}
+	h := newMachine(t, files)
+	h.copy(probe, "project/probe")
+	return h
+}
+
+// newMachine makes a person's machine, whose repository has the files.
+func newMachine(t *testing.T, files map[string]string) *attacked {
+	t.Helper()
 	dir := t.TempDir()
 	h := &attacked{t: t, dir: dir, home: filepath.Join(dir, "home"), repo: filepath.Join(dir, "project")}
 	h.env = []string{
-		"HOME=" + h.home, "PATH=" + os.Getenv("PATH"), "GIT_CONFIG_NOSYSTEM=1", "LANG=C.UTF-8", "TERM=dumb",
+		"HOME=" + h.home, "PATH=" + os.Getenv("PATH"), "GIT_CONFIG_NOSYSTEM=1", "LANG=C.UTF-8", "TERM=dumb", "GIT_TEMPLATE_DIR=",
 		"CLAUDE_CODE_OAUTH_TOKEN=" + planted + "-in-the-environment", "AWS_SECRET_ACCESS_KEY=" + planted + "-too",
 	}
 	h.write("home/.gitconfig", "[user]\n\tname = Ada Lovelace\n\temail = ada@example.com\n[init]\n\tdefaultBranch = main\n[advice]\n\tdetachedHead = false\n")
@@ -74,7 +85,6 @@ func newAttacked(t *testing.T, files map[string]string) *attacked {
 	h.git("init", "-q")
 	h.git("add", "-A")
 	h.git("commit", "-q", "-m", "base")
-	h.copy(probe, "project/probe")
 	return h
 }
 
@@ -151,7 +161,7 @@ func (h *attacked) git(args ...string) string {
 // product runs a command of ours.
 func (h *attacked) product(args ...string) string {
 	h.t.Helper()
-	return h.must(append([]string{os.Getenv(binaryVar)}, args...)...)
+	return h.must(append([]string{binaryPath()}, args...)...)
 }
 
 // agentRun is one `start --json` and all it said.
@@ -170,7 +180,7 @@ type agentRun struct {
 func (h *attacked) begin(name string, flags []string, argv ...string) *agentRun {
 	h.t.Helper()
 	ctx, cancel := context.WithTimeout(h.t.Context(), attackTime)
-	args := append([]string{os.Getenv(binaryVar), "start", name, "Attack", "--agent", "exec", "--json"}, flags...)
+	args := append([]string{binaryPath(), "start", name, "Attack", "--agent", "exec", "--json"}, flags...)
 	r := &agentRun{h: h, cmd: h.command(ctx, append(append(args, "--"), argv...)...), cancel: cancel, lines: make(chan audit.Event, 1000)}
 	r.cmd.Stderr = &r.stderr
 	out, err := r.cmd.StdoutPipe()

@@ -24,7 +24,7 @@ func TestAttackSandbox(t *testing.T) {
 	h := newAttacked(t, nil)
 	h.plantTools()
 	v := newVictim(t, h)
-	binary := digest(t, os.Getenv(binaryVar))
+	binary := digest(t, binaryPath())
 	flags := []string{"--env", "VICTIM=" + strconv.Itoa(v.pid), "--env", "ABSTRACT=" + v.abstract, "--env", "HOSTDIR=" + h.dir, "--env", "REPO=" + h.repo}
 	for _, ns := range namespaces() {
 		link, err := os.Readlink("/proc/self/ns/" + ns)
@@ -36,7 +36,7 @@ func TestAttackSandbox(t *testing.T) {
 	attacks := slices.Concat(viewAttacks(h), writeAttacks(), toolAttacks(), privilegeAttacks(), processAttacks())
 	r, results := h.assault("sandbox", flags, attacks)
 	checkIdentity(t, results["who am I"])
-	if digest(t, os.Getenv(binaryVar)) != binary {
+	if digest(t, binaryPath()) != binary {
 		t.Error("the supervisor's binary was changed")
 	}
 	v.check(t)

@@ -18,6 +18,15 @@ import (
 	"time"
 )
 
+func get(t *testing.T, url string) *http.Request {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return req
+}
+
 func post(t *testing.T, base, path, body string, header ...string) (status int, answer string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, base+path, strings.NewReader(body))
@@ -154,7 +163,7 @@ func TestAsides(t *testing.T) {
 			}
 		})
 	}
-	res, err := http.Get(base + "/v1/models?limit=1") //nolint:noctx // a test
+	res, err := http.DefaultClient.Do(get(t, base+"/v1/models?limit=1"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -250,7 +259,8 @@ func TestServeBehindTLS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a test
+	var lc net.ListenConfig
+	ln, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -260,7 +270,7 @@ func TestServeBehindTLS(t *testing.T) {
 	client := &http.Client{Transport: &http.Transport{
 		TLSClientConfig: &tls.Config{RootCAs: a.Pool(), ServerName: "api.example.com"}, ForceAttemptHTTP2: true,
 	}}
-	res, err := client.Get(fmt.Sprintf("https://%s/v1/models", ln.Addr())) //nolint:noctx // a test
+	res, err := client.Do(get(t, fmt.Sprintf("https://%s/v1/models", ln.Addr())))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -54,6 +54,7 @@ func (s *Server) handle(w http.ResponseWriter, req *http.Request, f *flow, r req
 		r.site.count()
 	}
 	f.rec.Method, f.rec.URLPath = printable(req.Method), printable(req.URL.Path)
+	f.up.Add(headSize(req))
 	to, d := s.judge(req, f, r)
 	if d == nil {
 		d = s.swap(req, to)
@@ -79,6 +80,18 @@ func (s *Server) handle(w http.ResponseWriter, req *http.Request, f *flow, r req
 	if cut, ok := w.(interface{ abort(error) }); ok && e.cut != nil {
 		cut.abort(e.cut)
 	}
+}
+
+// headSize is how long the head of a request is as HTTP/1 writes it. Bytes out
+// of a sandbox are bytes out, in a query or a header as in a body.
+func headSize(req *http.Request) int64 {
+	n := len(req.Method) + len(req.URL.RequestURI()) + len(" ") + len(" HTTP/1.1\r\n") + len("Host: \r\n") + len(req.Host) + len("\r\n")
+	for name, values := range req.Header {
+		for _, v := range values {
+			n += len(name) + len(": \r\n") + len(v)
+		}
+	}
+	return int64(n)
 }
 
 func (s *Server) deny(w http.ResponseWriter, f *flow, d *denied) {

@@ -34,10 +34,12 @@ func TestRealPrograms(t *testing.T) {
 		{"cargo", "cargo --version >/dev/null && rustc --version | cut -d' ' -f1", "rustc\n"},
 		{"bash", "cat <(echo substituted) <<< here", "substituted\n"},
 	} {
+		// What a machine has is its own affair, but for what every agent needs.
+		if _, err := exec.LookPath(tc.tool); err != nil && tc.tool != "git" && tc.tool != "bash" {
+			t.Logf("not on this machine: %s", tc.tool)
+			continue
+		}
 		t.Run(tc.tool, func(t *testing.T) {
-			if _, err := exec.LookPath(tc.tool); err != nil {
-				t.Skipf("wants %s, got %v", tc.tool, err)
-			}
 			var out, errOut bytes.Buffer
 			p, err := box.Exec(t.Context(), sandbox.Command{
 				Argv: []string{"/bin/bash", "-c", tc.script}, Dir: "/home/agent", Stdout: &out, Stderr: &errOut,

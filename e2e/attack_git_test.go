@@ -20,7 +20,7 @@ type gitAttack struct {
 // TestAttackGit lets agents poison everything git reads, and then does with
 // the result what the product and a person do. Nothing of the agent's may run
 // on the host, no work may be lost, nothing of another repository may come in.
-func TestAttackGit(t *testing.T) {
+func TestAttackGit(t *testing.T) { //nolint:tparallel // alone: where its world listens, no other can
 	w := newWorld(t)
 	attacks := slices.Concat(configAttacks(), gitDirAttacks(), nestedAttacks(), treeAttacks())
 	if len(attacks) < 40 {
@@ -208,9 +208,22 @@ func TestAttackGitOfThePerson(t *testing.T) {
 	v.program("home/mine.sh", "#!/bin/sh\ntouch "+v.canary+"\ncat\n")
 	mine := filepath.Join(v.home, "mine.sh")
 	for _, kv := range [][]string{
-		{"filter.mine.smudge", mine}, {"filter.mine.clean", mine}, {"filter.mine.required", "true"}, {"diff.mine.textconv", mine}, {"merge.mine.driver", mine},
-		{"filter.lfs.smudge", mine}, {"filter.lfs.clean", mine}, {"filter.lfs.process", mine}, {"core.hooksPath", ".husky"}, {"core.fsmonitor", ".husky/fsmonitor"},
-		{"submodule.recurse", "true"}, {"fetch.recurseSubmodules", "true"}, {"diff.external", mine}, {"core.pager", mine}, {"log.showSignature", "true"}, {"gpg.program", mine},
+		{"filter.mine.smudge", mine},
+		{"filter.mine.clean", mine},
+		{"filter.mine.required", "true"},
+		{"diff.mine.textconv", mine},
+		{"merge.mine.driver", mine},
+		{"filter.lfs.smudge", mine},
+		{"filter.lfs.clean", mine},
+		{"filter.lfs.process", mine},
+		{"core.hooksPath", ".husky"},
+		{"core.fsmonitor", ".husky/fsmonitor"},
+		{"submodule.recurse", "true"},
+		{"fetch.recurseSubmodules", "true"},
+		{"diff.external", mine},
+		{"core.pager", mine},
+		{"log.showSignature", "true"},
+		{"gpg.program", mine},
 	} {
 		v.git("config", kv[0], kv[1])
 	}

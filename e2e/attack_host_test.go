@@ -208,16 +208,15 @@ func (r *agentRun) read(out io.Reader) {
 }
 
 // waitFor takes events until the agent prints a line that holds text.
-func (r *agentRun) waitFor(text string) string {
+func (r *agentRun) waitFor(text string) {
 	r.h.t.Helper()
 	for e := range r.lines {
 		r.events = append(r.events, e)
 		if o, ok := decoded[audit.Output](r.h.t, e); ok && strings.Contains(o.Text, text) {
-			return o.Text
+			return
 		}
 	}
 	r.h.t.Fatalf("the agent never said %q\n%s%s", text, r.transcript(), r.stderr.String())
-	return ""
 }
 
 // end waits for the run to end.

@@ -15,7 +15,7 @@ import (
 )
 
 // TestAttackLimits uses up what there is to use up.
-func TestAttackLimits(t *testing.T) {
+func TestAttackLimits(t *testing.T) { //nolint:tparallel // alone: where its world listens, no other can
 	w := newWorld(t)
 	for _, tt := range []struct {
 		name, says string
@@ -27,31 +27,45 @@ func TestAttackLimits(t *testing.T) {
 		status     int
 	}{
 		{
-			"memory", saysMemory, []string{"--memory", "128MB"}, `exec ./probe __attack memory 600`,
+			"memory", saysMemory,
+			[]string{"--memory", "128MB"},
+			`exec ./probe __attack memory 600`,
 			"memory", sandbox.OutcomeOutOfMemory, `--memory`, 9,
 		},
 		{
-			"memory, by a child", saysMemory, []string{"--memory", "128MB"}, `touch work.txt; ./probe __attack memory 600; exit 1`,
+			"memory, by a child", saysMemory,
+			[]string{"--memory", "128MB"},
+			`touch work.txt; ./probe __attack memory 600; exit 1`,
 			"memory", sandbox.OutcomeOutOfMemory, `--memory`, 9,
 		},
 		{
-			"processes", saysLimits, []string{"--pids", "64"}, `touch work.txt; ./probe __attack processes 500`,
+			"processes", saysLimits,
+			[]string{"--pids", "64"},
+			`touch work.txt; ./probe __attack processes 500`,
 			"pids", sandbox.OutcomeDone, ``, 0,
 		},
 		{
-			"fork bomb", saysLimits, []string{"--pids", "64", "--timeout", "2s"}, `touch work.txt; f() { f | f & }; f 2>/dev/null; while :; do sleep 1 2>/dev/null; done`,
+			"fork bomb", saysLimits,
+			[]string{"--pids", "64", "--timeout", "2s"},
+			`touch work.txt; f() { f | f & }; f 2>/dev/null; while :; do sleep 1 2>/dev/null; done`,
 			"pids", sandbox.OutcomeTimedOut, `time limit`, 7,
 		},
 		{
-			"disk", saysLimits, []string{"--disk", "16MB"}, `for i in 1 2 3 4 5 6 7 8 9; do head -c 4000000 /dev/zero > big$i; done; sleep 60`,
+			"disk", saysLimits,
+			[]string{"--disk", "16MB"},
+			`for i in 1 2 3 4 5 6 7 8 9; do head -c 4000000 /dev/zero > big$i; done; sleep 60`,
 			"disk", sandbox.OutcomeFailed, `--disk`, 5,
 		},
 		{
-			"disk, in the home", saysLimits, []string{"--disk", "16MB"}, `for i in 1 2 3 4 5 6 7 8 9; do head -c 4000000 /dev/zero > ~/big$i; done; sleep 60`,
+			"disk, in the home", saysLimits,
+			[]string{"--disk", "16MB"},
+			`for i in 1 2 3 4 5 6 7 8 9; do head -c 4000000 /dev/zero > ~/big$i; done; sleep 60`,
 			"disk", sandbox.OutcomeFailed, `--disk`, 5,
 		},
 		{
-			"disk, in the git directory", saysLimits, []string{"--disk", "16MB"}, `for i in 1 2 3 4 5 6 7 8 9; do head -c 4000000 /dev/urandom | git hash-object -w --stdin; done; sleep 60`,
+			"disk, in the git directory", saysLimits,
+			[]string{"--disk", "16MB"},
+			`for i in 1 2 3 4 5 6 7 8 9; do head -c 4000000 /dev/urandom | git hash-object -w --stdin; done; sleep 60`,
 			"disk", sandbox.OutcomeFailed, `--disk`, 5,
 		},
 	} {
@@ -104,7 +118,7 @@ func TestAttackProcessors(t *testing.T) {
 
 // TestAttackSupervisorDies kills the supervisor under agents that do all they
 // can to outlive it.
-func TestAttackSupervisorDies(t *testing.T) {
+func TestAttackSupervisorDies(t *testing.T) { //nolint:tparallel // alone: where its world listens, no other can
 	w := newWorld(t)
 	for _, tt := range []struct{ name, run string }{
 		{"an agent that waits", `touch work.txt; echo ready; sleep 1000`},

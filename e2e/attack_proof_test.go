@@ -28,7 +28,7 @@ func startBroken(h *attacked, probe, kind, canary string) brokenStart {
 // TestAttackProof starts agents on a runtime that forgot one protection each.
 // The start must find out before the agent's first instruction, say which, and
 // leave nothing.
-func TestAttackProof(t *testing.T) {
+func TestAttackProof(t *testing.T) { //nolint:tparallel // what it starts is parallel already
 	probe, err := buildProbe()
 	if err != nil {
 		t.Fatal(err)

@@ -166,8 +166,10 @@ func (h *attacked) plantTools() {
 
 func toolAttacks() []attack {
 	return []attack{
-		{saysTools, "tools run", `for t in mycargo mynode myrustc myvolta mypython mygo mygobin mytool; do $t; done`,
-			`mycargo runs mynode runs myrustc runs myvolta runs mypython runs mygo runs mygobin runs mytool runs`},
+		{
+			saysTools, "tools run", `for t in mycargo mynode myrustc myvolta mypython mygo mygobin mytool; do $t; done`,
+			`mycargo runs mynode runs myrustc runs myvolta runs mypython runs mygo runs mygobin runs mytool runs`,
+		},
 		{saysTools, "poison a tool", `for t in mycargo mynode myrustc myvolta mypython mygo mygobin mytool; do f=$(command -v $t); (echo evil >> $f) 2>/dev/null && echo $t; (touch $(dirname $f)/git) 2>/dev/null && echo dir $t; rm -f $f 2>/dev/null && echo rm $t; done; echo end`, `end`},
 		{saysTools, "home around the tools", `ls -A "$HOSTDIR/home" | grep -v -x -E '\.cargo|\.nvm|\.rustup|\.volta|\.pyenv|sdk|go|\.local|escaped'; ls -A "$HOSTDIR/home/.cargo" | grep -v -x bin; echo end`, `end`},
 		{saysPrivileges, "set-user-id program of the host", `rootid -u; rootid -ru; rootid -G`, `([1-9][0-9]*) ([1-9][0-9]*) [1-9][0-9]*`},
@@ -301,10 +303,7 @@ func TestAttackInit(t *testing.T) {
 }
 
 // TestAttackIdentity starts agents with what sudo leaves in the environment.
-func TestAttackIdentity(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skipf("wants root, got uid %d", os.Getuid()) // an ordinary user is always itself
-	}
+func TestAttackIdentity(t *testing.T) { //nolint:tparallel // alone: where its world listens, no other can
 	w := newWorld(t)
 	somebody, err := user.Lookup("daemon")
 	if err != nil {
@@ -314,12 +313,15 @@ func TestAttackIdentity(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	own := strconv.Itoa(dedicated.UID)
+	own, sudoer := strconv.Itoa(dedicated.UID), somebody.Uid
+	if os.Getuid() != 0 {
+		sudoer = own // an ordinary user's agent is that user, whatever is said
+	}
 	for _, tt := range []struct{ name, uid, gid, want string }{
 		{"root by way of sudo", "0", "0", own},
 		{"a uid of nobody's", "4242424", "4242424", own},
 		{"no number", "-1", "x", own},
-		{"who called sudo", somebody.Uid, somebody.Gid, somebody.Uid},
+		{"who called sudo", somebody.Uid, somebody.Gid, sudoer},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -329,7 +331,7 @@ func TestAttackIdentity(t *testing.T) {
 			if got := strings.TrimSpace(r.transcript()); got != tt.want+" "+tt.want {
 				t.Errorf("%s: it ran as %q, want %q\n%s", saysIdentity, got, tt.want, r.stderr.String())
 			}
-			if info, err := os.Stat(filepath.Join(h.repo, ".git/refs/heads")); err != nil || info.Sys().(*syscall.Stat_t).Uid != 0 {
+			if info, err := os.Stat(filepath.Join(h.repo, ".git/refs/heads")); err != nil || int(info.Sys().(*syscall.Stat_t).Uid) != os.Getuid() {
 				t.Errorf("the repository changed hands: %v %v", info, err)
 			}
 		})

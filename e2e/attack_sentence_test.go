@@ -50,10 +50,30 @@ func TestAttackAllowlist(t *testing.T) {
 		line   string
 		column int
 	}{
-		{"10.0.0.1", 1}, {"127.0.0.1:80", 1}, {"[::1]", 1}, {"2130706433", 1}, {"0x7f.1", 1}, {"localhost", 1}, {"good.example evil.example", 14},
-		{"*", 1}, {"*.*.example", 1}, {"good*.example", 1}, {"good.*", 1}, {"*.", 1}, {"ftp://good.example", 1}, {"https://good.example/path", 21},
-		{"good.example:0", 14}, {"good.example:65536", 14}, {"good.example:http", 14}, {"good.example:", 14}, {"user@good.example", 1}, {"good..example", 1},
-		{"-good.example", 1}, {"good.example#comment", 13}, {"!evil.example", 1}, {"good.example\x00", 1},
+		{"10.0.0.1", 1},
+		{"127.0.0.1:80", 1},
+		{"[::1]", 1},
+		{"2130706433", 1},
+		{"0x7f.1", 1},
+		{"localhost", 1},
+		{"good.example evil.example", 14},
+		{"*", 1},
+		{"*.*.example", 1},
+		{"good*.example", 1},
+		{"good.*", 1},
+		{"*.", 1},
+		{"ftp://good.example", 1},
+		{"https://good.example/path", 21},
+		{"good.example:0", 14},
+		{"good.example:65536", 14},
+		{"good.example:http", 14},
+		{"good.example:", 14},
+		{"user@good.example", 1},
+		{"good..example", 1},
+		{"-good.example", 1},
+		{"good.example#comment", 13},
+		{"!evil.example", 1},
+		{"good.example\x00", 1},
 	} {
 		t.Run(strings.ReplaceAll(tt.line, "/", "|"), func(t *testing.T) {
 			h.t = t

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"context"
 	"crypto/tls"
 	"fmt"
 	"net"
@@ -91,10 +90,4 @@ func trap(t *testing.T, hosts []string, ports ...string) *world {
 		}
 	}
 	return w
-}
-
-// withTimeout is the test's context with the bound of one command.
-func withTimeout(t *testing.T) (context.Context, context.CancelFunc) {
-	t.Helper()
-	return context.WithTimeout(t.Context(), attackTime)
 }

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"context"
 	"net"
 	"sync"
 	"testing"
@@ -21,21 +20,4 @@ func (w *world) listen(t *testing.T, network, address string) net.Addr {
 		wg.Wait()
 	})
 	return l.Addr()
-}
-
-// listenPacket is listen for datagrams.
-func (w *world) listenPacket(t *testing.T, address string) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	p, err := (&net.ListenConfig{}).ListenPacket(ctx, "udp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var wg sync.WaitGroup
-	wg.Go(func() { w.receive(p, address) })
-	t.Cleanup(func() {
-		p.Close()
-		wg.Wait()
-	})
 }

@@ -47,7 +47,7 @@ func TestAttackLimits(t *testing.T) { //nolint:tparallel // alone: where its wor
 		{
 			"fork bomb", saysLimits,
 			[]string{"--pids", "64", "--timeout", "2s"},
-			`touch work.txt; f() { f | f & }; f 2>/dev/null; while :; do sleep 1 2>/dev/null; done`,
+			`touch work.txt; (f() { f | f & }; f) 2>/dev/null & exec sleep 60`,
 			"pids", sandbox.OutcomeTimedOut, `time limit`, 7,
 		},
 		{
@@ -79,6 +79,9 @@ func TestAttackLimits(t *testing.T) { //nolint:tparallel // alone: where its wor
 			got := r.outcome()
 			if got.Outcome != tt.outcome || !strings.Contains(got.Reason, tt.reason) || r.status != tt.status {
 				t.Errorf("%s: status %d, outcome %q: %s\n%s%s", tt.says, r.status, got.Outcome, got.Reason, r.transcript(), r.stderr.String())
+			}
+			if strings.Contains(tt.run, "work.txt") {
+				h.git("show", "agent--hog:work.txt")
 			}
 			if detail := r.phase("sandbox"); !strings.Contains(detail, tt.limit+" by ") {
 				t.Errorf("%s: it says %q", saysLimits, detail)

@@ -97,20 +97,21 @@ func (v *gitVictim) hostFiles() string {
 // attack runs one agent and then everything that looks at what it left.
 func (v *gitVictim) attack(t *testing.T, batch []gitAttack) {
 	t.Helper()
-	script := `echo work > work.txt; set +e; `
+	var script strings.Builder
+	script.WriteString(`echo work > work.txt; set +e; `)
 	for i, a := range batch {
 		touch := fmt.Sprintf("touch %s%d", v.canary, i)
-		script += fmt.Sprintf(`CANARY="%s"; EVIL="$PWD/evil%d.sh"; printf '#!/bin/sh\n%s; cat\n' > $EVIL; chmod +x $EVIL; `, touch, i, touch)
+		script.WriteString(fmt.Sprintf(`CANARY="%s"; EVIL="$PWD/evil%d.sh"; printf '#!/bin/sh\n%s; cat\n' > $EVIL; chmod +x $EVIL; `, touch, i, touch))
 		switch a.share {
 		case alone:
-			script += a.run + "\n"
+			script.WriteString(a.run + "\n")
 		case together:
-			script += "(" + a.run + ")\n"
+			script.WriteString("(" + a.run + ")\n")
 		case below:
-			script += fmt.Sprintf("(mkdir n%d; cd n%d; %s)\n", i, i, a.run)
+			script.WriteString(fmt.Sprintf("(mkdir n%d; cd n%d; %s)\n", i, i, a.run))
 		}
 	}
-	r := v.start("evil", []string{"--keep", "--env", "OTHER=" + v.other}, "sh", "-c", script+"exit 0")
+	r := v.start("evil", []string{"--keep", "--env", "OTHER=" + v.other}, "sh", "-c", script.String()+"exit 0")
 	v.quiet(t, "the run")
 	if r.status != 0 {
 		t.Errorf("status %d, outcome %+v\n%s%s", r.status, r.outcome(), r.transcript(), r.stderr.String())

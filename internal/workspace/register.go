@@ -27,7 +27,7 @@ func (r *Repository) register(ctx context.Context, name, path string) error {
 	if err := r.makeDirs(all); err != nil {
 		return err
 	}
-	temp := filepath.Join(r.CommonDir, "agent-process-worktree-"+name)
+	temp := filepath.Join(r.CommonDir, scrapMade+name)
 	if err := RemoveTree(temp); err != nil { // what a crash left
 		return err
 	}
@@ -52,6 +52,29 @@ func (r *Repository) register(ctx context.Context, name, path string) error {
 		return errors.Join(err, RemoveTree(temp))
 	}
 	return nil
+}
+
+// What begins so in the common git directory is a registration on its way in or
+// out.
+const (
+	scrapMade    = "agent-process-worktree-"
+	scrapRemoved = "agent-process-removed-"
+)
+
+// sweep removes the registrations that a crash left on their way. Under the
+// repository's lock nobody is at work on one.
+func (r *Repository) sweep() error {
+	entries, err := os.ReadDir(r.CommonDir)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), scrapMade) || strings.HasPrefix(e.Name(), scrapRemoved) {
+			errs = append(errs, RemoveTree(filepath.Join(r.CommonDir, e.Name())))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // freeAdmin finds a name that no worktree is registered under; like git, it
@@ -107,7 +130,7 @@ func (r *Repository) unregister(g registration) error {
 	if err := RemoveTree(g.path); err != nil {
 		return err
 	}
-	temp := filepath.Join(r.CommonDir, "agent-process-removed-"+filepath.Base(g.admin))
+	temp := filepath.Join(r.CommonDir, scrapRemoved+filepath.Base(g.admin))
 	if err := errors.Join(RemoveTree(temp), os.Rename(g.admin, temp), RemoveTree(temp)); err != nil {
 		return err
 	}
@@ -116,9 +139,9 @@ func (r *Repository) unregister(g registration) error {
 	return nil
 }
 
-// onlyPointer reports whether path is what a crash between two steps of
-// register leaves: a directory with nothing but a .git that points to an entry
-// of ours that is not there.
+// onlyPointer reports whether path is what a crash in register leaves: a
+// directory with nothing but a .git that points to an entry of ours that is not
+// there, or the beginning of one.
 func (r *Repository) onlyPointer(path string) bool {
 	entries, err := os.ReadDir(path)
 	if err != nil || len(entries) > 1 {
@@ -128,5 +151,6 @@ func (r *Repository) onlyPointer(path string) bool {
 		return true
 	}
 	data, err := os.ReadFile(filepath.Join(path, ".git"))
-	return err == nil && strings.HasPrefix(string(data), "gitdir: "+filepath.Join(r.CommonDir, "worktrees")+"/")
+	text, pointer := string(data), "gitdir: "+filepath.Join(r.CommonDir, "worktrees")+"/"
+	return err == nil && (strings.HasPrefix(text, pointer) || strings.HasPrefix(pointer, text))
 }

@@ -178,8 +178,10 @@ func (w *Workspace) RemoveWorktree(ctx context.Context) (WorktreeRemoval, error)
 func (r *Repository) RemoveWorktree(ctx context.Context, name, tip string) (result WorktreeRemoval, err error) {
 	path := r.WorktreePath(name)
 	err = r.locked(ctx, func() error {
-		result, err = r.removeWorktree(ctx, name, path, tip)
-		return err
+		if result, err = r.removeWorktree(ctx, name, path, tip); err != nil {
+			return err
+		}
+		return r.sweep()
 	})
 	if err != nil {
 		return WorktreeRemoval{}, fmt.Errorf("remove worktree %q: %w", path, err)

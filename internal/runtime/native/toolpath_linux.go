@@ -2,6 +2,7 @@ package native
 
 import (
 	"encoding/json"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -19,9 +20,18 @@ type toolchains struct {
 
 // coverDepth and coverEntries bound the search for credential files.
 const (
-	coverDepth   = 2
+	coverDepth   = 6
 	coverEntries = 4000
 )
+
+// libraryDirs are the parts of a toolchain that hold its programs and
+// libraries, thousands of files that nobody configures.
+func libraryDirs() []string {
+	return []string{
+		"bin", "lib", "lib32", "lib64", "libexec", "include", "share", "src", "pkg", "node_modules", "site-packages",
+		"test", "tests", "doc", "docs", "man", "misc", "api", "cache", ".git",
+	}
+}
 
 // secretFiles are names that hold credentials wherever they lie.
 func secretFiles() []string {
@@ -57,7 +67,11 @@ func findToolchains(pathValue string, homes []string) toolchains {
 	}
 	f.reduce()
 	for _, root := range f.roots {
-		f.covers = append(f.covers, secretsBelow(root)...)
+		found, all := secretsBelow(root)
+		f.covers = append(f.covers, found...)
+		if !all {
+			f.notes = append(f.notes, fmt.Sprintf("toolchain %s is shown inside and too large to search for credential files", root))
+		}
 	}
 	f.path = strings.Join(unique(dirs), ":")
 	if f.path == "" {
@@ -236,18 +250,23 @@ func (f *finder) reduce() {
 	}
 }
 
-// secretsBelow are the credential files near the top of a tree.
-func secretsBelow(root string) []string {
-	var found []string
+// secretsBelow are the credential files of a tree, outside its libraries. all
+// says that the search was not cut short.
+func secretsBelow(root string) (found []string, all bool) {
 	seen := 0
+	all = true
 	walk := func(name string, d fs.DirEntry, err error) error {
 		if seen++; seen > coverEntries {
+			all = false
 			return fs.SkipAll
 		}
 		switch {
 		case err != nil:
 			return fs.SkipDir
 		case d.IsDir():
+			if name != root && slices.Contains(libraryDirs(), d.Name()) {
+				return fs.SkipDir
+			}
 			if depth(name)-depth(root) >= coverDepth {
 				return fs.SkipDir
 			}
@@ -257,9 +276,9 @@ func secretsBelow(root string) []string {
 		return nil
 	}
 	if err := filepath.WalkDir(root, walk); err != nil {
-		return found // unreadable for us is unreadable inside
+		return found, all // unreadable for us is unreadable inside
 	}
-	return found
+	return found, all
 }
 
 func unique(list []string) []string {

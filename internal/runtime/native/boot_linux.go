@@ -41,7 +41,7 @@ type initProcess struct {
 
 // startInit clones PID 1. It is started from a thread that lives as long as
 // the sandbox: the death signal follows the thread, not the process.
-func startInit(ctx context.Context, verb string, id sandbox.Identity, network sandbox.Network) (*initProcess, error) {
+func startInit(ctx context.Context, verb string, id sandbox.Identity, network sandbox.Network, group *cgroup) (*initProcess, error) {
 	w, theirs, err := newWires()
 	if err != nil {
 		return nil, err
@@ -50,10 +50,10 @@ func startInit(ctx context.Context, verb string, id sandbox.Identity, network sa
 	p := &initProcess{wire: w, kill: kill, done: make(chan struct{})}
 	started := make(chan error, 1)
 	go func() {
+		// Never unlocked: the thread ends with the goroutine, wherever it stands.
 		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
 		defer close(p.done)
-		proc, err := execx.Start(life, execx.Cmd{
+		proc, err := startIn(life, group, execx.Cmd{
 			Argv:        []string{selfExe, verb, strconv.Itoa(id.UID), strconv.Itoa(id.GID), string(network)},
 			Dir:         "/",
 			Env:         initEnv(),
@@ -61,7 +61,11 @@ func startInit(ctx context.Context, verb string, id sandbox.Identity, network sa
 			SysProcAttr: initAttr(id),
 		})
 		err = errors.Join(err, theirs.Close())
-		if proc == nil {
+		if err != nil {
+			if proc != nil {
+				kill()
+				err = errors.Join(err, proc.Wait())
+			}
 			p.err = err
 			started <- err
 			return
@@ -76,6 +80,19 @@ func startInit(ctx context.Context, verb string, id sandbox.Identity, network sa
 		return nil, cloneError(err)
 	}
 	return p, nil
+}
+
+// startIn starts a program from the calling thread, which is locked: in the
+// cgroup, where a child can be born there.
+func startIn(ctx context.Context, group *cgroup, cmd execx.Cmd) (*execx.Process, error) {
+	if !group.birthplace() {
+		return execx.Start(ctx, cmd)
+	}
+	if err := group.enter(); err != nil {
+		return nil, errors.Join(err, group.leave())
+	}
+	proc, err := execx.Start(ctx, cmd)
+	return proc, errors.Join(err, group.leave())
 }
 
 // envRoot tells PID 1 that the supervisor is root and makes mounts for it.

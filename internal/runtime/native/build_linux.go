@@ -39,13 +39,17 @@ func (b *builder) build(ctx context.Context) (*box, error) {
 	b.spec.Network = network
 	prepared := make(chan error, 1)
 	go func() { prepared <- b.prepare() }()
-	one, err := startInit(ctx, verbInit, b.spec.Identity, network)
+	var one *initProcess
+	err := b.limit()
+	if err == nil {
+		one, err = startInit(ctx, verbInit, b.spec.Identity, network, b.group)
+	}
 	if perr := <-prepared; err != nil || perr != nil {
 		if one != nil {
 			one.end()
 			one.wire.close()
 		}
-		return nil, cmp.Or(perr, err)
+		return nil, errors.Join(cmp.Or(perr, err), b.undo(ctx))
 	}
 	// Until it stands, the end of ctx is the end of it.
 	stop := context.AfterFunc(ctx, one.kill)
@@ -73,14 +77,10 @@ func (b *builder) undo(ctx context.Context) error {
 // complete configures PID 1. Its cgroup is joined while it builds the root:
 // the kernel may take its time for that.
 func (b *builder) complete(ctx context.Context, one *initProcess) (*box, error) {
-	limited := make(chan error, 1)
-	go func() { limited <- b.limit(one.pid) }()
+	joined := make(chan error, 1)
+	go func() { joined <- b.join(one.pid) }()
 	err := b.configure(ctx, one)
-	lerr := <-limited
-	if errors.Is(lerr, unix.ESRCH) {
-		lerr = nil // it ended already, and says why
-	}
-	if err := cmp.Or(err, lerr); err != nil {
+	if err := cmp.Or(err, <-joined); err != nil {
 		return nil, err
 	}
 	filter, err := b.filter()
@@ -212,7 +212,7 @@ func (b *builder) filter() ([]byte, error) {
 }
 
 // limit puts PID 1 in a cgroup, or works out what it has to do without one.
-func (b *builder) limit(pid int) error {
+func (b *builder) limit() error {
 	b.limits = withDefaults(b.spec.Limits)
 	b.by = map[string]string{}
 	h := currentHierarchy()
@@ -225,9 +225,6 @@ func (b *builder) limit(pid int) error {
 			return sandbox.Fail(sandbox.CodeBusy, err, "stop it, or run cleanup")
 		}
 		b.group = g
-		if err == nil {
-			err = g.join(pid)
-		}
 		if err != nil {
 			return sandbox.Fail(sandbox.CodeRuntime, err, "")
 		}
@@ -236,6 +233,21 @@ func (b *builder) limit(pid int) error {
 		}
 	}
 	b.fallBack()
+	return nil
+}
+
+// join moves PID 1 into its cgroup, unless it was born there.
+func (b *builder) join(pid int) error {
+	if b.group == nil || b.group.birthplace() {
+		return nil
+	}
+	err := b.group.join(pid)
+	if errors.Is(err, unix.ESRCH) {
+		return nil // it ended already, and says why
+	}
+	if err != nil {
+		return sandbox.Fail(sandbox.CodeRuntime, err, "")
+	}
 	return nil
 }
 

@@ -39,6 +39,7 @@ const (
 type cgroup struct {
 	version int
 	dirs    map[string]string // controller to directory
+	homes   map[string]string // controller to the directory we are in
 	limited map[string]bool   // limits that are kept here
 }
 
@@ -146,9 +147,12 @@ func (h hierarchy) dirs(id string) map[string]string {
 // newCgroup makes the cgroup of a run and sets its limits. A controller that
 // cannot be had is left to the other means; the rest of the group stands.
 func newCgroup(h hierarchy, id string, limits sandbox.Limits) (*cgroup, error) {
-	g := &cgroup{version: h.version, dirs: map[string]string{}, limited: map[string]bool{}}
+	g := &cgroup{version: h.version, dirs: map[string]string{}, homes: h.parents, limited: map[string]bool{}}
 	made := map[string]bool{} // version 2 has one directory for all
 	for c, dir := range h.dirs(id) {
+		if c == "cpu" && limits.CPUs == 0 {
+			continue // nothing to limit there
+		}
 		if !made[dir] {
 			err := os.Mkdir(dir, 0o750)
 			if errors.Is(err, fs.ErrExist) {
@@ -222,6 +226,29 @@ func writeFile(name, value string) error {
 	}
 	_, err = f.WriteString(value)
 	return errors.Join(err, f.Close())
+}
+
+// birthplace says that a child can be born in the group: in version 1 threads
+// of a process may be in groups of their own, and a child is born where the
+// thread is that clones it. Moving a process later makes the kernel stop every
+// fork and exit of the machine for a while, several milliseconds at times;
+// moving the thread that asks does not.
+func (g *cgroup) birthplace() bool { return g != nil && g.version == 1 && len(g.dirs) > 0 }
+
+// enter moves the calling thread, which must be locked, into the group; leave
+// moves it back.
+func (g *cgroup) enter() error { return moveThread(g.dirs, g.dirs) }
+
+func (g *cgroup) leave() error { return moveThread(g.dirs, g.homes) }
+
+// moveThread moves the calling thread to the directories of some controllers.
+func moveThread(controllers, dirs map[string]string) error {
+	for c := range controllers {
+		if err := writeFile(filepath.Join(dirs[c], "tasks"), "0"); err != nil {
+			return fmt.Errorf("move a thread to cgroup %q: %w", dirs[c], err)
+		}
+	}
+	return nil
 }
 
 // join moves a process into the group.
@@ -328,7 +355,7 @@ func killCgroup(dir string) {
 		return
 	}
 	for f := range strings.FieldsSeq(string(data)) {
-		if pid, err := strconv.Atoi(f); err == nil && pid > 1 {
+		if pid, err := strconv.Atoi(f); err == nil && pid > 1 && pid != os.Getpid() {
 			_ = unix.Kill(pid, unix.SIGKILL)
 		}
 	}

@@ -30,8 +30,8 @@ const cpuPeriod = 100_000
 
 // removePeriod and removeTries bound the wait for a cgroup to be empty.
 const (
-	removePeriod = 5 * time.Millisecond
-	removeTries  = 400
+	removePeriod = time.Millisecond
+	removeTries  = 2000
 )
 
 // cgroup is the set of directories that hold one sandbox, by controller. In

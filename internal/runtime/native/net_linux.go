@@ -68,10 +68,9 @@ func setUpNetwork(kind sandbox.Network) netResult {
 }
 
 func linkUp() error {
-	lo, err := netlink.LinkByIndex(1)
-	if err != nil {
-		return fmt.Errorf("find lo: %w", err)
-	}
+	// lo is the first device of every namespace; asking for it by its index
+	// would make the kernel describe it in full.
+	lo := &netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: 1}}
 	if err := netlink.LinkSetUp(lo); err != nil {
 		return fmt.Errorf("set lo up: %w", err)
 	}

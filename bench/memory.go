@@ -90,13 +90,14 @@ func waitFor(ctx context.Context, path, text string) error {
 func treePSS(pid int) (int64, error) {
 	var sum int64
 	comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+	if err == nil && strings.TrimSpace(string(comm)) != "sleep" {
+		sum, err = pss(pid)
+	}
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
+		return 0, nil // a git that has done its work meanwhile
+	}
 	if err != nil {
 		return 0, err
-	}
-	if strings.TrimSpace(string(comm)) != "sleep" {
-		if sum, err = pss(pid); err != nil {
-			return 0, err
-		}
 	}
 	children, err := children(pid)
 	if err != nil {

@@ -101,14 +101,14 @@ func (v *gitVictim) attack(t *testing.T, batch []gitAttack) {
 	script.WriteString(`echo work > work.txt; set +e; `)
 	for i, a := range batch {
 		touch := fmt.Sprintf("touch %s%d", v.canary, i)
-		script.WriteString(fmt.Sprintf(`CANARY="%s"; EVIL="$PWD/evil%d.sh"; printf '#!/bin/sh\n%s; cat\n' > $EVIL; chmod +x $EVIL; `, touch, i, touch))
+		fmt.Fprintf(&script, `CANARY="%s"; EVIL="$PWD/evil%d.sh"; printf '#!/bin/sh\n%s; cat\n' > $EVIL; chmod +x $EVIL; `, touch, i, touch)
 		switch a.share {
 		case alone:
 			script.WriteString(a.run + "\n")
 		case together:
 			script.WriteString("(" + a.run + ")\n")
 		case below:
-			script.WriteString(fmt.Sprintf("(mkdir n%d; cd n%d; %s)\n", i, i, a.run))
+			fmt.Fprintf(&script, "(mkdir n%d; cd n%d; %s)\n", i, i, a.run)
 		}
 	}
 	r := v.start("evil", []string{"--keep", "--env", "OTHER=" + v.other}, "sh", "-c", script.String()+"exit 0")

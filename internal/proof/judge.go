@@ -26,6 +26,18 @@ func ParseReport(data []byte) (Report, error) {
 	return r, nil
 }
 
+// Witnessed is how many attempts of the report the gateway must have seen as
+// connections.
+func (r Report) Witnessed() int {
+	n := 0
+	for _, a := range r.Attempts {
+		if a.Check == CheckName || a.Result == Closed {
+			n++
+		}
+	}
+	return n
+}
+
 // accepted are the results that close a check; whatever is not here is open.
 func accepted(check string) []Result {
 	switch check {

@@ -59,12 +59,11 @@ func TestKilledSupervisorLosesNothing(t *testing.T) {
 func (h *host) checkCleaned(status string, work bool) {
 	h.tb.Helper()
 	branch := h.git("for-each-ref", "--format=%(refname:short)", "refs/heads/agent--crash")
-	if work {
+	// An agent may have been quicker than the signal: then its work is there.
+	if work || branch != "" {
 		if got := h.git("show", "agent--crash:work.txt"); got != "mine" {
 			h.tb.Errorf("work.txt is %q on the branch", got)
 		}
-	} else if branch != "" {
-		h.tb.Errorf("an orphan branch is left: %s", branch)
 	}
 	if got := h.git("worktree", "list"); strings.Contains(got, "crash") {
 		h.tb.Errorf("a worktree is left:\n%s", got)

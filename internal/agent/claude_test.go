@@ -217,7 +217,7 @@ func saveTranscript(t *testing.T, name string, s *session, raw string) {
 	if !*update {
 		return
 	}
-	raw = strings.NewReplacer(s.dir, "/work", s.home, "/home/agent").Replace(raw)
+	raw = strings.NewReplacer(s.dir, "/project", s.home, "/home/agent").Replace(raw)
 	if err := os.WriteFile(filepath.Join("testdata", name), []byte(raw), 0o644); err != nil {
 		t.Fatal(err)
 	}

@@ -3,7 +3,7 @@
 //
 //	cli, err := agent.Find(ctx, agent.FindOptions{Environ: os.Environ(), CacheDir: dir, Version: agent.PinnedVersion})
 //	claude := agent.Claude{CLI: cli}
-//	plan, err := claude.Plan(ctx, agent.Request{Goal: goal, Dir: "/work", Home: "/home/agent", Environ: os.Environ()})
+//	plan, err := claude.Plan(ctx, agent.Request{Goal: goal, Dir: "/project", Home: "/home/agent", Environ: os.Environ()})
 //	out := agent.NewCollector(claude.Transcript(), func(p audit.Payload) error { ... })
 //	// run plan.Argv in a sandbox with plan.Files and plan.Mounts, its stdout to out.Stdout()
 //	result := out.Close()

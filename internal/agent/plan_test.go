@@ -11,7 +11,7 @@ import (
 )
 
 func request(change func(*agent.Request)) agent.Request {
-	r := agent.Request{Goal: "do it", Dir: "/work", Home: "/home/agent"}
+	r := agent.Request{Goal: "do it", Dir: "/project", Home: "/home/agent"}
 	if change != nil {
 		change(&r)
 	}
@@ -81,7 +81,7 @@ func checkFiles(t *testing.T, files []sandbox.File) {
 		}
 	}
 	state := string(files[1].Data)
-	if files[1].Path != "/home/agent/.claude.json" || !files[1].Owned || !strings.Contains(state, `"/work"`) {
+	if files[1].Path != "/home/agent/.claude.json" || !files[1].Owned || !strings.Contains(state, `"/project"`) {
 		t.Errorf("state = %s", state)
 	}
 	if !strings.Contains(state, "hijKLMNOPQRST") || strings.Contains(state, "sk-ant-api03-0") {

@@ -67,7 +67,7 @@ func serve(t testing.TB, change func(*Server)) (server *Server, record *sink, so
 }
 
 func event(id, command string) string {
-	return fmt.Sprintf(`{"hook_event_name":"PreToolUse","session_id":"s","cwd":"/work","tool_name":"Bash","tool_use_id":%q,"tool_input":{"command":%q}}`, id, command)
+	return fmt.Sprintf(`{"hook_event_name":"PreToolUse","session_id":"s","cwd":"/project","tool_name":"Bash","tool_use_id":%q,"tool_input":{"command":%q}}`, id, command)
 }
 
 func ask1(t testing.TB, socket, stdin string) (exit int, stderr string) {

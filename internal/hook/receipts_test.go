@@ -10,7 +10,7 @@ import (
 )
 
 func judged(id, input string) Call {
-	return Call{Event: EventPreToolUse, Tool: "Read", ToolUseID: id, Dir: "/work", Input: json.RawMessage(input)}
+	return Call{Event: EventPreToolUse, Tool: "Read", ToolUseID: id, Dir: "/project", Input: json.RawMessage(input)}
 }
 
 func shown(input string) audit.ToolCall {
@@ -23,10 +23,10 @@ func TestReceiptsCompareInputs(t *testing.T) {
 		same          bool
 	}{
 		"same":             {`{"a":1,"b":[true,null]}`, `{"b":[true,null],"a":1}`, true},
-		"relative path":    {`{"file_path":"./x/../a.go"}`, `{"file_path":"/work/a.go"}`, true},
+		"relative path":    {`{"file_path":"./x/../a.go"}`, `{"file_path":"/project/a.go"}`, true},
 		"home path":        {`{"file_path":"~/a"}`, `{"file_path":"/home/agent/a"}`, true},
 		"other path":       {`{"file_path":"a.go"}`, `{"file_path":"/etc/a.go"}`, false},
-		"path elsewhere":   {`{"command":"a.go"}`, `{"command":"/work/a.go"}`, false},
+		"path elsewhere":   {`{"command":"a.go"}`, `{"command":"/project/a.go"}`, false},
 		"number as text":   {`{"limit":"5"}`, `{"limit":5}`, true},
 		"truth as text":    {`{"all":"true"}`, `{"all":true}`, true},
 		"number spelled":   {`{"a":1e3,"b":1.0}`, `{"a":1000,"b":1}`, true},
@@ -149,7 +149,7 @@ func TestHashIsOfTheValue(t *testing.T) {
 }
 
 func FuzzReceipts(f *testing.F) {
-	f.Add(`{"file_path":"a","limit":"5"}`, "/work")
+	f.Add(`{"file_path":"a","limit":"5"}`, "/project")
 	f.Add(`{"a":[{"path":"~"},1e999,null]}`, "")
 	f.Fuzz(func(t *testing.T, input, dir string) {
 		r := NewReceipts("/home/agent")

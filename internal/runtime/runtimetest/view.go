@@ -105,7 +105,7 @@ func testWritePrivate(s *suite) {
 
 func testBinds(s *suite) {
 	t := s.t
-	for _, target := range []string{"/work", "/tmp/a b/ünï cödé", "/home/me/src", "/root/x/y", "/var/lib/thing", "/data/$x'\"q", "/srv/a,b:c\\d"} {
+	for _, target := range []string{"/project", "/tmp/a b/ünï cödé", "/home/me/src", "/root/x/y", "/var/lib/thing", "/data/$x'\"q", "/srv/a,b:c\\d"} {
 		rw, ro := s.dir(t), s.dir(t)
 		s.write(t, filepath.Join(ro, "f"), "from the host", 0o644)
 		spec := s.spec(t)

@@ -45,7 +45,7 @@ func New(ctx context.Context, o Options) (svc *service.Service, done func() erro
 		Runtime:  native.New(native.Config{StateDir: paths.State, Logger: o.Logger}),
 		Identity: native.DefaultIdentity,
 		Store:    db, Paths: paths, Config: cfg,
-		Environ: o.Environ, Now: time.Now, Logger: o.Logger, Self: self,
+		Environ: o.Environ, Now: time.Now, Self: self,
 	}), db.Close, nil
 }
 

@@ -89,7 +89,8 @@ func (o *startOptions) flags(cmd *cobra.Command) {
 	f.StringVar(&o.disk, "disk", "", "the most it may write, such as 20GB")
 	f.BoolVar(&o.Keep, "keep", false, "keep ../worktrees/NAME at the end")
 	f.BoolVar(&o.json, "json", false, "print events as JSON lines")
-	f.BoolVar(&o.NoInput, "no-input", false, "never ask anything")
+	// Scripts pass it to every command; start has nothing to ask.
+	f.Bool("no-input", false, "accepted for scripts: start never asks anything")
 }
 
 // args reads NAME, GOAL and what stands after --.
@@ -192,7 +193,6 @@ func runStart(ctx context.Context, d *deps, cmd *cobra.Command, o *startOptions)
 		return err
 	}
 	o.Dir, o.Progress = ".", d.progress
-	o.NoInput = o.NoInput || !d.streams.InTTY
 	o.Control = service.NewControl()
 	defer stopOnSignals(o.Control)()
 	view, done := d.view(ctx, o.json)

@@ -97,7 +97,7 @@ func TestStartOptions(t *testing.T) {
 				},
 			},
 		},
-		{"the rest", plain, []string{"docs", "g", "--base", "v1", "--no-input", "--json"}, service.StartOptions{Name: "docs", Goal: "g", Agent: "claude", Base: "v1", NoInput: true}},
+		{"the rest", plain, []string{"docs", "g", "--base", "v1", "--no-input", "--json"}, service.StartOptions{Name: "docs", Goal: "g", Agent: "claude", Base: "v1"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -3,7 +3,6 @@ package service
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -59,7 +58,7 @@ func newService(t *testing.T, h *host) *Service {
 		}
 	})
 	return New(Deps{
-		Runtime: h, Store: db, Paths: paths, Now: time.Now, Logger: slog.New(slog.DiscardHandler),
+		Runtime: h, Store: db, Paths: paths, Now: time.Now,
 		Self:     filepath.Join(dir, "agent-process"),
 		Identity: func() (sandbox.Identity, error) { return sandbox.Identity{UID: 1000, GID: 1000}, nil },
 	})

@@ -27,8 +27,6 @@ type StartOptions struct {
 	Limits  sandbox.Limits
 	Timeout time.Duration // 0 means none
 	Keep    bool          // keep the worktree
-	// NoInput says that nobody can be asked anything.
-	NoInput bool
 	// Progress is told what takes long before there is a record; it may be nil.
 	Progress func(string)
 	// Control ends the run early; nil means only the context can.

@@ -3,7 +3,6 @@ package service
 import (
 	"context"
 	"crypto/x509"
-	"log/slog"
 	"path/filepath"
 	"strings"
 	"time"
@@ -24,8 +23,7 @@ type Deps struct {
 	Config   config.Config
 	Environ  []string // the person's environment
 	Now      func() time.Time
-	Logger   *slog.Logger
-	// Self is our own binary, for the hidden verbs that git runs.
+	// Self is our own binary: another one makes what a probe found stale.
 	Self string
 	// UpstreamRoots verify hosts whose TLS is opened; nil is the system's.
 	UpstreamRoots *x509.CertPool

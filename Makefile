@@ -15,12 +15,12 @@ export CGO_ENABLED = 0
 .PHONY: build demo test check fmt lint race bench fuzz sizes clean
 
 build: ## one static binary: bin/agent-process
-	$(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/agent-process ./cmd/agent-process
+	VERSION='$(VERSION)' ./scripts/build
 
 demo: build ## the whole thing on a copy of example/, without an account
 	bin/agent-process demo
 
-test: ## all tests; those that need what this machine lacks are skipped, with CI=true they fail
+test: build ## all tests; those that need what this machine lacks are skipped, with CI=true they fail
 	./scripts/test-setup
 	$(GO) test -timeout 20m ./...
 

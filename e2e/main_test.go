@@ -54,8 +54,7 @@ func buildAndEnter(ctx context.Context) (code int, err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	binary := filepath.Join(dir, "agent-process")
-	build := exec.CommandContext(ctx, "go", "build", "-o", binary, "agentprocess/cmd/agent-process")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	build := exec.CommandContext(ctx, "../scripts/build", binary)
 	if out, err := build.CombinedOutput(); err != nil {
 		return 0, fmt.Errorf("build: %w\n%s", err, out)
 	}

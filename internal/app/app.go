@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"agentprocess/internal/config"
+	"agentprocess/internal/inside"
 	"agentprocess/internal/runtime/native"
 	"agentprocess/internal/service"
 	"agentprocess/internal/store"
@@ -22,7 +23,7 @@ type Options struct {
 
 // New builds the service. done must be called when it is used no more.
 func New(ctx context.Context, o Options) (svc *service.Service, done func() error, err error) {
-	paths, err := config.PathsFor(environMap(o.Environ))
+	paths, err := config.PathsFor(Environment(o.Environ))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -37,19 +38,24 @@ func New(ctx context.Context, o Options) (svc *service.Service, done func() erro
 	if err != nil {
 		return nil, nil, fmt.Errorf("find our own binary: %w", err)
 	}
+	program, err := inside.Install(paths.Programs())
+	if err != nil {
+		return nil, nil, err
+	}
 	db, err := store.Open(ctx, paths.Database())
 	if err != nil {
 		return nil, nil, err
 	}
 	return service.New(service.Deps{
-		Runtime:  native.New(native.Config{StateDir: paths.State, Logger: o.Logger}),
+		Runtime:  native.New(native.Config{StateDir: paths.State, Program: program, Logger: o.Logger}),
 		Identity: native.DefaultIdentity,
 		Store:    db, Paths: paths, Config: cfg,
 		Environ: o.Environ, Now: time.Now, Self: self,
 	}), db.Close, nil
 }
 
-func environMap(environ []string) map[string]string {
+// Environment is environ as a map; of equal names the last one counts.
+func Environment(environ []string) map[string]string {
 	m := make(map[string]string, len(environ))
 	for _, kv := range environ {
 		k, v, _ := strings.Cut(kv, "=")

@@ -9,8 +9,9 @@ import (
 	"slices"
 
 	"agentprocess/internal/app"
-	"agentprocess/internal/hook"
-	"agentprocess/internal/proof"
+	"agentprocess/internal/config"
+	"agentprocess/internal/inside"
+	"agentprocess/internal/inside/verb"
 	"agentprocess/internal/runtime/native"
 	"agentprocess/internal/sandbox"
 	"agentprocess/internal/service"
@@ -21,20 +22,13 @@ import (
 // sandbox, the probe of the proof, and the hook client, all of them inside. It
 // comes before anything else is built.
 func Hidden(ctx context.Context, argv []string) (handled bool, status int) {
-	if handled, status := native.Main(argv); handled {
+	if handled, status := verb.Main(ctx, argv); handled {
 		return true, status
 	}
-	args := argv[1:]
-	switch {
-	case len(args) == 1 && args[0] == service.HookVerb:
-		return true, hook.ClientMain(os.Stdin, os.Stderr, sandbox.HookSocketPath)
-	case len(args) == 2 && args[0] == proof.Verb:
-		return true, proof.Main(ctx, args[1], os.Stdout)
-	case len(args) > 2 && args[0] == sandboxVerb && args[1] == "--":
-		return true, bareSandbox(ctx, args[2:])
-	default:
-		return false, 0
+	if len(argv) > 3 && argv[1] == sandboxVerb && argv[2] == "--" {
+		return true, bareSandbox(ctx, argv[3:])
 	}
+	return false, 0
 }
 
 // sandboxVerb runs a command in a bare sandbox with a gateway's sockets that
@@ -59,7 +53,15 @@ func inBareSandbox(ctx context.Context, argv []string) (exit sandbox.Exit, err e
 		return exit, err
 	}
 	defer func() { _ = os.RemoveAll(state) }() // scratch of ours
-	box, err := native.New(native.Config{StateDir: state}).Start(ctx, sandbox.Spec{
+	paths, err := config.PathsFor(app.Environment(os.Environ()))
+	if err != nil {
+		return exit, err
+	}
+	program, err := inside.Install(paths.Programs())
+	if err != nil {
+		return exit, err
+	}
+	box, err := native.New(native.Config{StateDir: state, Program: program}).Start(ctx, sandbox.Spec{
 		ID: fmt.Sprintf("bare-%d", os.Getpid()), Identity: identity, Home: "/home/agent", Network: sandbox.NetworkGateway,
 	})
 	if err != nil {

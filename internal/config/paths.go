@@ -66,6 +66,9 @@ func (p Paths) Database() string { return filepath.Join(p.State, "state.db") }
 // RunDir holds the tree and the git directory of one run.
 func (p Paths) RunDir(id string) string { return filepath.Join(p.State, "runs", id) }
 
+// Programs holds programs of ours that run inside sandboxes.
+func (p Paths) Programs() string { return filepath.Join(p.Cache, "programs") }
+
 // Create makes the directories for state, cache and sockets, and makes those
 // that are ours private. The configuration directory is the user's to make.
 func (p Paths) Create() error {

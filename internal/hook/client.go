@@ -10,6 +10,9 @@ import (
 	"time"
 )
 
+// Verb is the command of our binary that an agent's hooks run.
+const Verb = "hook"
+
 const (
 	exitAllow = 0
 	exitStop  = 1 // see doc.go: the second failure on Stop

@@ -214,15 +214,13 @@ func (x *session) proveHook(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	exit, err := x.exec(ctx, sandbox.Command{Argv: []string{sandbox.BinaryPath, HookVerb}, Stdin: bytes.NewReader(call)})
+	exit, err := x.exec(ctx, sandbox.Command{Argv: []string{sandbox.BinaryPath, hook.Verb}, Stdin: bytes.NewReader(call)})
 	if err != nil {
 		return err
 	}
 	return x.net.hooks.CanaryProved(exit.Code)
 }
 
-// HookVerb is the command that an agent's hooks run.
-const HookVerb = "hook"
 
 // exec runs a command of ours inside, to its end.
 func (x *session) exec(ctx context.Context, cmd sandbox.Command) (sandbox.Exit, error) {

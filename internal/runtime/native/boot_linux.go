@@ -1,6 +1,7 @@
 package native
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,9 @@ import (
 
 // selfExe is our own binary, whatever happened to its name since.
 const selfExe = "/proc/self/exe"
+
+// program is what runs as PID 1.
+func (r *Runtime) program() string { return cmp.Or(r.config.Program, selfExe) }
 
 // setUpCaps are what PID 1 needs to build a sandbox, in its own user namespace.
 func setUpCaps() []uintptr {
@@ -41,7 +45,7 @@ type initProcess struct {
 
 // startInit clones PID 1. It is started from a thread that lives as long as
 // the sandbox: the death signal follows the thread, not the process.
-func startInit(ctx context.Context, verb string, id sandbox.Identity, network sandbox.Network, group *cgroup) (*initProcess, error) {
+func (r *Runtime) startInit(ctx context.Context, verb string, id sandbox.Identity, network sandbox.Network, group *cgroup) (*initProcess, error) {
 	w, theirs, err := newWires()
 	if err != nil {
 		return nil, err
@@ -54,7 +58,7 @@ func startInit(ctx context.Context, verb string, id sandbox.Identity, network sa
 		runtime.LockOSThread()
 		defer close(p.done)
 		proc, err := startIn(life, group, execx.Cmd{
-			Argv:        []string{selfExe, verb, strconv.Itoa(id.UID), strconv.Itoa(id.GID), string(network)},
+			Argv:        []string{r.program(), verb, strconv.Itoa(id.UID), strconv.Itoa(id.GID), string(network)},
 			Dir:         "/",
 			Env:         initEnv(),
 			ExtraFiles:  []*os.File{theirs},

@@ -42,7 +42,7 @@ func (b *builder) build(ctx context.Context) (*box, error) {
 	var one *initProcess
 	err := b.limit()
 	if err == nil {
-		one, err = startInit(ctx, verbInit, b.spec.Identity, network, b.group)
+		one, err = b.runtime.startInit(ctx, verbInit, b.spec.Identity, network, b.group)
 	}
 	if perr := <-prepared; err != nil || perr != nil {
 		if one != nil {
@@ -83,11 +83,7 @@ func (b *builder) complete(ctx context.Context, one *initProcess) (*box, error) 
 	if err := cmp.Or(err, <-joined); err != nil {
 		return nil, err
 	}
-	filter, err := b.filter()
-	if err != nil {
-		return nil, err
-	}
-	if err := one.wire.sendPayload(message{Op: opLimits}, initLimits{Filter: filter, Limits: b.inner}); err != nil && !hungUp(err) {
+	if err := one.wire.sendPayload(message{Op: opLimits}, b.inner); err != nil && !hungUp(err) {
 		return nil, fmt.Errorf("configure sandbox: %w", err)
 	}
 	m, fds, err := one.wire.recv()
@@ -146,7 +142,7 @@ func (b *builder) setUpError(ctx context.Context, one *initProcess, m message, e
 func (b *builder) prepare() error {
 	var err error
 	tools := findToolchains(b.spec.ToolPath, hostHomes())
-	if b.plan, err = newPlan(b.spec, tools, ownBinary()); err != nil {
+	if b.plan, err = newPlan(b.spec, tools, b.runtime.binary()); err != nil {
 		return err
 	}
 	b.notes = append(b.notes, b.plan.notes...)
@@ -201,14 +197,6 @@ func (b *builder) idmap(ctx context.Context, fd int, t tree) error {
 	return sandbox.Fail(sandbox.CodeRuntime,
 		fmt.Errorf("mount %q: only root may read %q, and it cannot be shown as the agent's: %w", t.Target, t.Source, err),
 		"make it readable for others, or run as its owner")
-}
-
-// filter is the seccomp program that fits the limits.
-func (b *builder) filter() ([]byte, error) {
-	if b.inner.CPUs > 0 {
-		return b.runtime.pinnedFilter()
-	}
-	return b.runtime.plainFilter()
 }
 
 // limit puts PID 1 in a cgroup, or works out what it has to do without one.

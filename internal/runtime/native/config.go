@@ -10,6 +10,10 @@ type Config struct {
 	// StateDir holds the records of what stands on the host outside the
 	// sandbox (cgroups); it is made when it is missing.
 	StateDir string
+	// Program is the file that runs as PID 1 and that the sandbox shows as our
+	// binary: one that calls Main, and little more, starts fastest. Empty is
+	// the running program.
+	Program string
 	// Logger gets what nobody waits for; nil discards it.
 	Logger *slog.Logger
 }

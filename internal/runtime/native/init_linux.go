@@ -42,13 +42,6 @@ type initConfig struct {
 	Files    []sandbox.File   `json:"files"`
 }
 
-// initLimits are what PID 1 is told second, when it stands in its cgroup: to
-// join one can take the kernel some milliseconds, in which the root is built.
-type initLimits struct {
-	Filter []byte      `json:"filter"`
-	Limits innerLimits `json:"limits"`
-}
-
 // initReport is what PID 1 says once it stands.
 type initReport struct {
 	LandlockABI int      `json:"landlock_abi"`
@@ -154,7 +147,7 @@ func initSetUp(w *wire, args []string) error {
 	if err := finishRoot(&cfg, &net); err != nil {
 		return err
 	}
-	var lim initLimits
+	var lim innerLimits // second: to join a cgroup can take the kernel some milliseconds
 	if _, err := expect(w, opLimits, &lim); err != nil {
 		return step("control channel", err)
 	}

@@ -11,8 +11,8 @@ import (
 
 // lockThread gives up, on the calling thread and so for every program it
 // starts, all that an agent must not have. It gives the Landlock ABI in force.
-func lockThread(writable []string, lim *initLimits) (int, error) {
-	if err := lim.Limits.pin(); err != nil {
+func lockThread(writable []string, lim *innerLimits) (int, error) {
+	if err := lim.pin(); err != nil {
 		return 0, step("limits", err)
 	}
 	if err := unix.Unshare(unix.CLONE_NEWCGROUP); err != nil && !errors.Is(err, unix.EINVAL) {
@@ -38,7 +38,7 @@ func lockThread(writable []string, lim *initLimits) (int, error) {
 	if err := dropCapabilities(); err != nil {
 		return 0, step("capabilities", err)
 	}
-	return abi, step("seccomp", loadFilter(lim.Filter))
+	return abi, step("seccomp", loadFilter(lim))
 }
 
 // writablePaths are where an agent may write, as far as the mounts go too.

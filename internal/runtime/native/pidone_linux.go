@@ -30,14 +30,14 @@ type pidOne struct {
 }
 
 // newPidOne ends the set-up: after it nothing here has a capability.
-func newPidOne(w *wire, cfg *initConfig, lim *initLimits) (*pidOne, error) {
+func newPidOne(w *wire, cfg *initConfig, lim *innerLimits) (*pidOne, error) {
 	p := &pidOne{wire: w, served: make(chan error, 1), forked: make(chan struct{}, 1), running: map[int]int{}}
 	fd, err := unix.Open("/proc/self/oom_score_adj", unix.O_WRONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, step("proc", err)
 	}
 	p.oomFD = fd
-	if err := lim.Limits.apply(); err != nil {
+	if err := lim.apply(); err != nil {
 		return nil, step("limits", err)
 	}
 	unix.Umask(0o022)
@@ -57,8 +57,8 @@ func newPidOne(w *wire, cfg *initConfig, lim *initLimits) (*pidOne, error) {
 		return nil, step("signals", err)
 	}
 	go p.reap()
-	if lim.Limits.WatchMemory > 0 {
-		go p.watchMemory(lim.Limits.WatchMemory)
+	if lim.WatchMemory > 0 {
+		go p.watchMemory(lim.WatchMemory)
 	}
 	close(unlocked)
 	return p, nil
@@ -86,7 +86,7 @@ func startThreads(n int) {
 }
 
 // serve locks its thread down and takes orders until the channel ends.
-func (p *pidOne) serve(cfg *initConfig, lim *initLimits, locked chan<- error, unlocked <-chan struct{}) {
+func (p *pidOne) serve(cfg *initConfig, lim *innerLimits, locked chan<- error, unlocked <-chan struct{}) {
 	runtime.LockOSThread() // and never unlocked: the thread is not fit for anything else
 	abi, err := lockThread(writablePaths(cfg), lim)
 	p.landlock = abi

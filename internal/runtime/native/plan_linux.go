@@ -106,6 +106,15 @@ func (p *plan) addBinary(self string) error {
 	return nil
 }
 
+// binary is the name of the file that is shown as ours, empty when there is
+// none to show.
+func (r *Runtime) binary() string {
+	if r.config.Program != "" {
+		return r.config.Program
+	}
+	return ownBinary()
+}
+
 // ownBinary is the name of the file that we run, empty when it was replaced.
 func ownBinary() string {
 	name, err := os.Readlink(selfExe)

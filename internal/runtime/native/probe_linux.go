@@ -56,7 +56,7 @@ func (r *Runtime) probeInit(ctx context.Context, id sandbox.Identity) ([]sandbox
 		return nil, err
 	}
 	defer func() { _ = os.RemoveAll(dir) }() // empty directories, in our own state
-	one, err := startInit(ctx, verbProbe, id, sandbox.NetworkGateway, nil)
+	one, err := r.startInit(ctx, verbProbe, id, sandbox.NetworkGateway, nil)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()

@@ -15,23 +15,15 @@ import (
 // Runtime makes sandboxes on this machine. It is safe for concurrent use.
 type Runtime struct {
 	config Config
-	// filters are seccomp programs, made once each.
-	plainFilter  func() ([]byte, error)
-	pinnedFilter func() ([]byte, error)
-	mu           sync.Mutex
-	idmaps       map[[2]int]*os.File // user namespaces that show root as an id
+	mu     sync.Mutex
+	idmaps map[[2]int]*os.File // user namespaces that show root as an id
 }
 
 var _ sandbox.Runtime = (*Runtime)(nil)
 
 // New makes the runtime. Nothing is touched before Start.
 func New(c Config) *Runtime {
-	return &Runtime{
-		config:       c,
-		plainFilter:  sync.OnceValues(func() ([]byte, error) { return compileFilter(true) }),
-		pinnedFilter: sync.OnceValues(func() ([]byte, error) { return compileFilter(false) }),
-		idmaps:       map[[2]int]*os.File{},
-	}
+	return &Runtime{config: c, idmaps: map[[2]int]*os.File{}}
 }
 
 // Name implements sandbox.Runtime.

@@ -14,7 +14,7 @@ import (
 // The operations on the control channel.
 const (
 	opConfig  = "config"  // to init: payload initConfig, mounts
-	opLimits  = "limits"  // to init: payload initLimits; it may start programs
+	opLimits  = "limits"  // to init: payload innerLimits; it may start programs
 	opReady   = "ready"   // from init: report, listening sockets
 	opFailed  = "failed"  // from init: it could not be set up
 	opExec    = "exec"    // to init: payload execRequest, stdio

@@ -1,0 +1,37 @@
+// Package verb runs the hidden verbs of our programs that are needed inside a
+// sandbox.
+//
+//	if handled, status := verb.Main(ctx, os.Args); handled {
+//		os.Exit(status)
+//	}
+//
+// It is all of the small program that package inside carries, so what it
+// imports is paid for at every start of a sandbox and of a hook: no HTTP, no
+// database, no command line.
+package verb
+
+import (
+	"context"
+	"os"
+
+	"agentprocess/internal/hook"
+	"agentprocess/internal/proof"
+	"agentprocess/internal/runtime/native"
+	"agentprocess/internal/sandbox"
+)
+
+// Main runs the verb that argv, the whole command line, names. handled is false
+// when it names none of them.
+func Main(ctx context.Context, argv []string) (handled bool, status int) {
+	if handled, status := native.Main(argv); handled {
+		return true, status
+	}
+	switch {
+	case len(argv) == 2 && argv[1] == hook.Verb:
+		return true, hook.ClientMain(os.Stdin, os.Stderr, sandbox.HookSocketPath)
+	case len(argv) == 3 && argv[1] == proof.Verb:
+		return true, proof.Main(ctx, argv[2], os.Stdout)
+	default:
+		return false, 0
+	}
+}

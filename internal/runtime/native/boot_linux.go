@@ -8,11 +8,9 @@ import (
 	"os"
 	"runtime"
 	"strconv"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
-	"agentprocess/internal/execx"
 	"agentprocess/internal/sandbox"
 )
 
@@ -57,26 +55,20 @@ func (r *Runtime) startInit(ctx context.Context, verb string, id sandbox.Identit
 		// Never unlocked: the thread ends with the goroutine, wherever it stands.
 		runtime.LockOSThread()
 		defer close(p.done)
-		proc, err := startIn(life, group, execx.Cmd{
-			Argv:        []string{r.program(), verb, strconv.Itoa(id.UID), strconv.Itoa(id.GID), string(network)},
-			Dir:         "/",
-			Env:         initEnv(),
-			ExtraFiles:  []*os.File{theirs},
-			SysProcAttr: initAttr(id),
-		})
+		c, err := cloneInit(group, theirs, []string{r.program(), verb, strconv.Itoa(id.UID), strconv.Itoa(id.GID), string(network)})
 		err = errors.Join(err, theirs.Close())
+		if err == nil {
+			err = introduce(w, c.pid, id)
+		}
 		if err != nil {
-			if proc != nil {
-				kill()
-				err = errors.Join(err, proc.Wait())
-			}
-			p.err = err
-			started <- err
+			kill()
+			p.err = errors.Join(err, c.watch(life))
+			started <- p.err
 			return
 		}
-		p.pid = proc.PID()
+		p.pid = c.pid
 		started <- nil
-		p.err = proc.Wait()
+		p.err = c.watch(life)
 	}()
 	if err := <-started; err != nil {
 		kill()
@@ -86,17 +78,35 @@ func (r *Runtime) startInit(ctx context.Context, verb string, id sandbox.Identit
 	return p, nil
 }
 
-// startIn starts a program from the calling thread, which is locked: in the
+// cloneInit starts PID 1 from the calling thread, which is locked: in the
 // cgroup, where a child can be born there.
-func startIn(ctx context.Context, group *cgroup, cmd execx.Cmd) (*execx.Process, error) {
+func cloneInit(group *cgroup, wire *os.File, argv []string) (c *child, err error) {
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return &child{}, err
+	}
+	defer func() { err = errors.Join(err, null.Close()) }()
+	if c, err = newChild(argv, initEnv(), wire, null); err != nil {
+		return c, err
+	}
 	if !group.birthplace() {
-		return execx.Start(ctx, cmd)
+		return c, c.start()
 	}
-	if err := group.enter(); err != nil {
-		return nil, errors.Join(err, group.leave())
+	if err = group.enter(); err == nil {
+		err = c.start()
 	}
-	proc, err := execx.Start(ctx, cmd)
-	return proc, errors.Join(err, group.leave())
+	return c, errors.Join(err, group.leave())
+}
+
+// introduce maps the ids of a new PID 1 and tells it.
+func introduce(w *wire, pid int, id sandbox.Identity) error {
+	if err := mapIDs(pid, id); err != nil {
+		return err
+	}
+	if err := w.send(message{Op: opMapped}); err != nil && !hungUp(err) {
+		return err
+	}
+	return nil // if it ended already, why is there to read
 }
 
 // envRoot tells PID 1 that the supervisor is root and makes mounts for it.
@@ -109,21 +119,6 @@ func initEnv() []string {
 		env = append(env, envRoot+"=1")
 	}
 	return env
-}
-
-// initAttr says how PID 1 is cloned. Root's PID 1 starts as root, which its
-// namespace does not know, so that it can execute our binary wherever that
-// lies; it becomes the agent's id at once.
-func initAttr(id sandbox.Identity) *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{
-		Cloneflags:                 newNamespaces,
-		UidMappings:                []syscall.SysProcIDMap{{ContainerID: id.UID, HostID: id.UID, Size: 1}},
-		GidMappings:                []syscall.SysProcIDMap{{ContainerID: id.GID, HostID: id.GID, Size: 1}},
-		GidMappingsEnableSetgroups: os.Geteuid() == 0,
-		AmbientCaps:                setUpCaps(),
-		Pdeathsig:                  syscall.SIGKILL,
-		Setsid:                     true,
-	}
 }
 
 // end kills PID 1 and waits until nothing of the sandbox is left.

@@ -127,7 +127,7 @@ func reportFailure(w *wire, err error) int {
 
 // initSetUp becomes PID 1 and serves until the supervisor is gone.
 func initSetUp(w *wire, args []string) error {
-	if err := becomeInit(args); err != nil {
+	if err := becomeInit(w, args); err != nil {
 		return err
 	}
 	network := make(chan netResult, 1)
@@ -178,7 +178,7 @@ func expect(w *wire, op string, v any) ([]int, error) {
 }
 
 // becomeInit makes this process what PID 1 has to be before it knows more.
-func becomeInit(args []string) error {
+func becomeInit(w *wire, args []string) error {
 	if len(args) != 3 {
 		return step("arguments", fmt.Errorf("%d of them, wanted uid, gid and network", len(args)))
 	}
@@ -189,6 +189,11 @@ func becomeInit(args []string) error {
 	gid, gerr := strconv.Atoi(args[1])
 	if err := errors.Join(uerr, gerr); err != nil {
 		return step("arguments", err)
+	}
+	// We were executed before the kernel was told which ids there are.
+	if m, fds, err := w.recv(); err != nil || m.Op != opMapped || len(fds) > 0 {
+		closeAll(fds...)
+		return step("identity", fmt.Errorf("wanted %q, got %q: %w", opMapped, m.Op, err))
 	}
 	if err := switchUser(uid, gid); err != nil {
 		return step("identity", err)

@@ -19,7 +19,7 @@ func probeMain(args []string) int {
 	runtime.LockOSThread()
 	p := prober{wire: &wire{fd: wireFD}}
 	p.try("capabilities", func() (string, error) {
-		if err := becomeInit(args); err != nil {
+		if err := becomeInit(p.wire, args); err != nil {
 			return "", err
 		}
 		return "full in the new namespace", unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")

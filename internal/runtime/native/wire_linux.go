@@ -13,6 +13,7 @@ import (
 
 // The operations on the control channel.
 const (
+	opMapped  = "mapped"  // to init: its namespace knows its ids
 	opConfig  = "config"  // to init: payload initConfig, mounts
 	opLimits  = "limits"  // to init: payload innerLimits; it may start programs
 	opReady   = "ready"   // from init: report, listening sockets

@@ -46,7 +46,9 @@ func imports() map[string][]string {
 		"internal/secret":              {"sandbox", "policy"},
 		"internal/store":               {"sandbox", "audit"},
 		"internal/scripted":            {},
-		"internal/runtime/native":      {"sandbox", "execx"},
+		"internal/runtime/native":      {"sandbox", "execx", "seccomp"},
+		"internal/seccomp":             {},
+		"internal/inside":              {},
 		"internal/runtime/runtimetest": {"sandbox"},
 		// What holds them together.
 		"internal/gateway": {"sandbox"}, // proxy and hooks are its interfaces
@@ -55,14 +57,18 @@ func imports() map[string][]string {
 		// What people see.
 		"internal/term":     {},
 		"internal/report":   {"sandbox", "audit", "term"},
-		"internal/app":      {"config", "runtime/native", "service", "store"},
+		"internal/app":      {"config", "inside", "runtime/native", "service", "store"},
 		"internal/cli":      {"*"}, // it also runs the hidden verbs, which are drivers'
 		"cmd/agent-process": {"cli", "term"},
+		// The program that runs inside sandboxes.
+		"internal/inside/verb":     {"hook", "proof", "runtime/native", "sandbox"},
+		"cmd/agent-process-inside": {"inside/verb"},
 		// What is not shipped.
-		"internal/arch":       {"execx"},
-		"internal/arch/sizes": {"arch"},
-		"bench":               {"execx"},
-		"e2e":                 {},
+		"internal/seccomp/generate": {},
+		"internal/arch":             {"execx"},
+		"internal/arch/sizes":       {"arch"},
+		"bench":                     {"execx"},
+		"e2e":                       {},
 	}
 }
 

@@ -25,7 +25,7 @@ const (
 func Install(dir string) (string, error) {
 	id, err := programs.ReadFile("programs/" + platform + "/" + idFile)
 	if err != nil {
-		return "", nil // a build without it
+		return "", nil //nolint:nilerr // a build without it
 	}
 	name := filepath.Join(dir, "inside-"+string(bytes.TrimSpace(id)))
 	if ours(name) {

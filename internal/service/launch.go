@@ -221,7 +221,6 @@ func (x *session) proveHook(ctx context.Context) error {
 	return x.net.hooks.CanaryProved(exit.Code)
 }
 
-
 // exec runs a command of ours inside, to its end.
 func (x *session) exec(ctx context.Context, cmd sandbox.Command) (sandbox.Exit, error) {
 	proc, err := x.box.Exec(ctx, cmd)

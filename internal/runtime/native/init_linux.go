@@ -160,7 +160,8 @@ func initSetUp(w *wire, args []string) error {
 		return step("control channel", err)
 	}
 	closeAll(net.fds...)
-	return one.wait()
+	// While the supervisor takes that in.
+	return one.run(lim.WatchMemory)
 }
 
 // expect waits for an order and reads its payload; it gives the descriptors
@@ -191,9 +192,13 @@ func becomeInit(w *wire, args []string) error {
 		return step("arguments", err)
 	}
 	// We were executed before the kernel was told which ids there are.
-	if m, fds, err := w.recv(); err != nil || m.Op != opMapped || len(fds) > 0 {
-		closeAll(fds...)
-		return step("identity", fmt.Errorf("wanted %q, got %q: %w", opMapped, m.Op, err))
+	m, fds, err := w.recv()
+	closeAll(fds...)
+	if err == nil && m.Op != opMapped {
+		err = fmt.Errorf("wanted %q, got %q", opMapped, m.Op)
+	}
+	if err != nil {
+		return step("control channel", err)
 	}
 	if err := switchUser(uid, gid); err != nil {
 		return step("identity", err)

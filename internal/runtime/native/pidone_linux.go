@@ -20,6 +20,7 @@ const spareThreads = 3
 type pidOne struct {
 	wire     *wire
 	landlock int
+	open     chan struct{} // closed when programs may be started
 	served   chan error
 	// forked wakes the reaper when there is a child again.
 	forked chan struct{}
@@ -29,9 +30,10 @@ type pidOne struct {
 	running map[int]int // pid to id of the main processes
 }
 
-// newPidOne ends the set-up: after it nothing here has a capability.
+// newPidOne ends the set-up: after it nothing here has a capability. No program
+// is started before run.
 func newPidOne(w *wire, cfg *initConfig, lim *innerLimits) (*pidOne, error) {
-	p := &pidOne{wire: w, served: make(chan error, 1), forked: make(chan struct{}, 1), running: map[int]int{}}
+	p := &pidOne{wire: w, open: make(chan struct{}), served: make(chan error, 1), forked: make(chan struct{}, 1), running: map[int]int{}}
 	fd, err := unix.Open("/proc/self/oom_score_adj", unix.O_WRONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, step("proc", err)
@@ -41,8 +43,8 @@ func newPidOne(w *wire, cfg *initConfig, lim *innerLimits) (*pidOne, error) {
 		return nil, step("limits", err)
 	}
 	unix.Umask(0o022)
-	locked, unlocked := make(chan error, 1), make(chan struct{})
-	go p.serve(cfg, lim, locked, unlocked)
+	locked := make(chan error, 1)
+	go p.serve(cfg, lim, locked)
 	if err := <-locked; err != nil {
 		return nil, err
 	}
@@ -52,20 +54,23 @@ func newPidOne(w *wire, cfg *initConfig, lim *innerLimits) (*pidOne, error) {
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return nil, step("dumpable", err)
 	}
-	startThreads(spareThreads)
-	if err := resetSignals(); err != nil {
-		return nil, step("signals", err)
-	}
-	go p.reap()
-	if lim.WatchMemory > 0 {
-		go p.watchMemory(lim.WatchMemory)
-	}
-	close(unlocked)
 	return p, nil
 }
 
-// wait returns when the supervisor is gone, and PID 1 with it.
-func (p *pidOne) wait() error { return <-p.served }
+// run takes orders. It returns when the supervisor is gone, and PID 1 with it.
+// watchMemory, in bytes, is a limit that nobody else enforces; 0 is none.
+func (p *pidOne) run(watchMemory int64) error {
+	startThreads(spareThreads)
+	if err := resetSignals(); err != nil {
+		return step("signals", err)
+	}
+	go p.reap()
+	if watchMemory > 0 {
+		go p.watchMemory(watchMemory)
+	}
+	close(p.open)
+	return <-p.served
+}
 
 // startThreads makes the Go runtime own n more threads.
 func startThreads(n int) {
@@ -86,7 +91,7 @@ func startThreads(n int) {
 }
 
 // serve locks its thread down and takes orders until the channel ends.
-func (p *pidOne) serve(cfg *initConfig, lim *innerLimits, locked chan<- error, unlocked <-chan struct{}) {
+func (p *pidOne) serve(cfg *initConfig, lim *innerLimits, locked chan<- error) {
 	runtime.LockOSThread() // and never unlocked: the thread is not fit for anything else
 	abi, err := lockThread(writablePaths(cfg), lim)
 	p.landlock = abi
@@ -94,7 +99,7 @@ func (p *pidOne) serve(cfg *initConfig, lim *innerLimits, locked chan<- error, u
 	if err != nil {
 		return
 	}
-	<-unlocked
+	<-p.open
 	for {
 		m, fds, err := p.wire.recv()
 		if err != nil {

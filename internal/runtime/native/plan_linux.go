@@ -36,7 +36,7 @@ func baseLinks() []string {
 func baseDirs() []string { return []string{"/usr", "/nix/store", "/gnu/store"} }
 
 // baseEtc are the entries of /etc that programs need and that hold no secret;
-// the rest of /etc is made up. Patterns are those of path.Match.
+// the rest of /etc is made up. A star at the end stands for any rest.
 func baseEtc() []string {
 	return []string{
 		"ssl", "ca-certificates", "pki", "crypto-policies", "alternatives", "ld.so.cache", "localtime", "timezone",
@@ -174,19 +174,29 @@ func (p *plan) addBase() {
 		tree{Kind: treeProc, Target: "/proc", NoExec: true})
 }
 
+// matches reports whether a name is the pattern, or begins with what stands
+// before the pattern's star at its end.
+func matches(pattern, name string) bool {
+	stem, prefix := strings.CutSuffix(pattern, "*")
+	return name == pattern || prefix && strings.HasPrefix(name, stem)
+}
+
 func (p *plan) addEtc() {
 	entries, err := os.ReadDir("/etc")
 	if err != nil {
 		return // a host without /etc has nothing to show there
 	}
+	shown := baseEtc()
 	for _, e := range entries {
-		if !slices.ContainsFunc(baseEtc(), func(pat string) bool { ok, err := path.Match(pat, e.Name()); return ok && err == nil }) {
+		if !slices.ContainsFunc(shown, func(pattern string) bool { return matches(pattern, e.Name()) }) {
 			continue
 		}
 		name := "/etc/" + e.Name()
-		if to, err := filepath.EvalSymlinks(name); err == nil && e.Type()&fs.ModeSymlink != 0 && inBase(to) {
-			p.links = append(p.links, [2]string{name, to}) // cheaper than a mount
-			continue
+		if e.Type()&fs.ModeSymlink != 0 {
+			if to, err := filepath.EvalSymlinks(name); err == nil && inBase(to) {
+				p.links = append(p.links, [2]string{name, to}) // cheaper than a mount
+				continue
+			}
 		}
 		p.trees = append(p.trees, tree{Kind: treeBind, Source: name, Target: name, ReadOnly: true, Optional: true})
 	}

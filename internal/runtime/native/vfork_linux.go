@@ -119,7 +119,7 @@ func (c *child) run() {
 	c.must(unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0)
 	c.must(unix.SYS_CHDIR, uintptr(unsafe.Pointer(c.root)), 0, 0)
 	c.become(c.wire, wireFD)
-	for fd := uintptr(0); fd < 3; fd++ {
+	for fd := range uintptr(3) {
 		c.become(c.null, fd)
 	}
 	c.must(unix.SYS_EXECVE, uintptr(unsafe.Pointer(c.path)), uintptr(unsafe.Pointer(&c.argv[0])), uintptr(unsafe.Pointer(&c.envp[0])))

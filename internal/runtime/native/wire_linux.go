@@ -46,8 +46,9 @@ type message struct {
 
 // wire is one end of the control channel.
 type wire struct {
-	fd int
-	mu sync.Mutex // one frame at a time
+	fd  int
+	mu  sync.Mutex // one frame at a time
+	buf []byte     // of recv, which one goroutine at a time is in
 }
 
 // newWires makes both ends; the second is for the child.
@@ -94,7 +95,10 @@ func (w *wire) sendPayload(m message, v any, fds ...int) error {
 
 // recv waits for a frame; io.EOF when the other end is gone.
 func (w *wire) recv() (message, []int, error) {
-	buf, oob := make([]byte, frameSize), make([]byte, unix.CmsgSpace(4*frameFiles))
+	if w.buf == nil {
+		w.buf = make([]byte, frameSize+unix.CmsgSpace(4*frameFiles))
+	}
+	buf, oob := w.buf[:frameSize], w.buf[frameSize:]
 	for {
 		n, oobn, flags, _, err := unix.Recvmsg(w.fd, buf, oob, unix.MSG_CMSG_CLOEXEC)
 		switch {

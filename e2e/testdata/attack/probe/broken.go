@@ -11,6 +11,7 @@ import (
 	"agentprocess/internal/app"
 	"agentprocess/internal/audit"
 	"agentprocess/internal/execx"
+	"agentprocess/internal/hook"
 	"agentprocess/internal/proof"
 	"agentprocess/internal/sandbox"
 	"agentprocess/internal/service"
@@ -104,7 +105,7 @@ func (b *brokenBox) Exec(ctx context.Context, cmd sandbox.Command) (sandbox.Proc
 		// A sandbox without a network namespace of its own: what it tries, it
 		// tries in ours.
 		return outside(ctx, cmd)
-	case b.kind == "hooks allow" && verb == service.HookVerb:
+	case b.kind == "hooks allow" && verb == hook.Verb:
 		cmd.Argv = []string{"/bin/true"}
 	case b.kind == "no probe" && verb == proof.Verb:
 		cmd.Argv = []string{"/bin/true"}

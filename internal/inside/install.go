@@ -62,12 +62,8 @@ func write(dir, name string) (err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	var st unix.Statfs_t
-	if err := unix.Statfs(dir, &st); err != nil {
-		return fmt.Errorf("look at %q: %w", dir, err)
-	}
-	if st.Flags&unix.ST_NOEXEC != 0 {
-		return errNoExec
+	if err := executable(dir); err != nil {
+		return err
 	}
 	data, err := programs.ReadFile("programs/" + platform + "/" + programFile)
 	if err != nil {

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Command generate writes the seccomp programs that the sandbox loads. They are
 // compiled here, where they are reviewed and committed, and not at every start.
 //

@@ -21,6 +21,8 @@ func Main(ctx context.Context, argv []string) (handled bool, status int) {
 		return true, hook.ClientMain(os.Stdin, os.Stderr, sandbox.HookSocketPath)
 	case len(argv) == 3 && argv[1] == proof.Verb:
 		return true, proof.Main(ctx, argv[2], os.Stdout)
+	case len(argv) == 4 && argv[1] == Put:
+		return true, put(argv[2], argv[3], os.Stdin, os.Stderr)
 	default:
 		return false, 0
 	}

@@ -50,7 +50,7 @@ type MountKind string
 const (
 	MountBind    MountKind = "bind"    // Source on the host appears at Target
 	MountTmpfs   MountKind = "tmpfs"   // empty, Size bytes at most
-	MountOverlay MountKind = "overlay" // Lower read-only under Upper
+	MountOverlay MountKind = "overlay" // Lower read-only under Upper; without Upper a read-only view
 )
 
 // Mount is one entry of a sandbox's view of files. All mounts are nosuid and
@@ -64,8 +64,13 @@ type Mount struct {
 	// Optional mounts are left out when Source does not exist.
 	Optional bool
 	Size     int64 // bytes, for MountTmpfs
-	// Lower, Upper and Work are host directories, for MountOverlay.
+	// Lower, Upper and Work are host directories, for MountOverlay. Without
+	// Upper and Work the mount is read-only.
 	Lower, Upper, Work string
+	// Lowers are more layers that stay as they are, topmost first, above Lower.
+	// One may be the Upper of another sandbox that runs: what that changes
+	// after this one started may or may not be seen.
+	Lowers []string
 }
 
 // File is a file that a sandbox finds when it starts.

@@ -25,7 +25,7 @@ func newDiskWatch(limit int64, mounts []sandbox.Mount) *diskWatch {
 	d := &diskWatch{limit: limit, base: map[string]int64{}}
 	for _, m := range mounts {
 		switch {
-		case m.Kind == sandbox.MountOverlay:
+		case m.Kind == sandbox.MountOverlay && m.Upper != "":
 			d.dirs = append(d.dirs, m.Upper)
 		case m.Kind == sandbox.MountBind && !m.ReadOnly:
 			d.dirs = append(d.dirs, m.Source)

@@ -237,9 +237,27 @@ func specTree(m sandbox.Mount) (tree, bool, error) {
 	case sandbox.MountTmpfs:
 		t.Kind, t.Size, t.Mode = treeTmpfs, cmp.Or(m.Size, sizeHome), 0o755
 	case sandbox.MountOverlay:
-		t.Kind, t.Lower, t.Upper, t.Work = treeOverlay, m.Lower, m.Upper, m.Work
+		return overlayTree(t, m)
 	default:
 		return tree{}, false, sandbox.Fail(sandbox.CodeUsage, fmt.Errorf("mount %q: unknown kind %q", m.Target, m.Kind), "")
 	}
+	return t, true, nil
+}
+
+// overlayTree adds the layers of an overlay. One layer alone is no overlay to
+// the kernel, so it is bound.
+func overlayTree(t tree, m sandbox.Mount) (tree, bool, error) {
+	if (m.Upper == "") != (m.Work == "") {
+		return tree{}, false, sandbox.Fail(sandbox.CodeUsage, fmt.Errorf("overlay %q: upper %q and work %q are given both or not at all", m.Target, m.Upper, m.Work), "")
+	}
+	t.Lowers = append(slices.Clone(m.Lowers), m.Lower)
+	if n := len(t.Lowers); n > maxLowers {
+		return tree{}, false, sandbox.Fail(sandbox.CodeUsage, fmt.Errorf("overlay %q: %d layers, at most %d can be had", m.Target, n, maxLowers), "")
+	}
+	if m.Upper == "" && len(m.Lowers) == 0 {
+		return specTree(sandbox.Mount{Kind: sandbox.MountBind, Source: m.Lower, Target: m.Target, ReadOnly: true, NoExec: m.NoExec, Optional: m.Optional})
+	}
+	t.Kind, t.Upper, t.Work = treeOverlay, m.Upper, m.Work
+	t.ReadOnly = t.ReadOnly || m.Upper == ""
 	return t, true, nil
 }

@@ -116,7 +116,7 @@ func (r *Runtime) probeDir(id sandbox.Identity) (string, error) {
 
 // tryOverlay makes an overlay mount of the directories of probeDir.
 func tryOverlay(dir string, userns bool) error {
-	t := tree{Kind: treeOverlay, Lower: filepath.Join(dir, "lower"), Upper: filepath.Join(dir, "upper"), Work: filepath.Join(dir, "work")}
+	t := tree{Kind: treeOverlay, Lowers: []string{filepath.Join(dir, "lower")}, Upper: filepath.Join(dir, "upper"), Work: filepath.Join(dir, "work")}
 	fd, err := t.open(userns)
 	closeAll(fd)
 	return err

@@ -1,10 +1,12 @@
 package native
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -25,7 +27,7 @@ type tree struct {
 	Kind   treeKind `json:"kind"`
 	Source string   `json:"source,omitempty"`
 	Target string   `json:"target"`
-	Lower  string   `json:"lower,omitempty"`
+	Lowers []string `json:"lowers,omitempty"` // of an overlay, topmost first
 	Upper  string   `json:"upper,omitempty"`
 	Work   string   `json:"work,omitempty"`
 	Size   int64    `json:"size,omitempty"`
@@ -107,29 +109,52 @@ func (t tree) bind() (int, error) {
 	return fd, nil
 }
 
+// maxLowers bounds the layers of an overlay: their names by descriptor have to
+// fit in the 255 bytes that a value of fsconfig may be long.
+const maxLowers = 8
+
 // overlay makes an overlay mount. redirect_dir lets rename(2) of lower
 // directories work; the kernel refuses it to user namespaces, where the marks
 // of the overlay are in user.* attributes instead. The directories are named
 // by descriptor: fsconfig takes 255 bytes of value at most, and a name without
-// the overlay's own separators needs no escaping.
+// the overlay's own separators needs no escaping. With an index a layer that
+// another overlay writes to would be refused as busy.
 func (t tree) overlay(userns bool) (int, error) {
-	var opts []option
-	for _, d := range []option{{"lowerdir", t.Lower}, {"upperdir", t.Upper}, {"workdir", t.Work}} {
-		dir, err := unix.Open(d.value, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-		if err != nil {
-			return -1, fmt.Errorf("open %s %q: %w", d.key, d.value, err)
+	var opened []int
+	defer func() { closeAll(opened...) }()
+	open := func(key string, dirs ...string) (option, error) {
+		var names []string
+		for _, dir := range dirs {
+			fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+			if err != nil {
+				return option{}, fmt.Errorf("open %s %q: %w", key, dir, err)
+			}
+			opened = append(opened, fd)
+			names = append(names, fmt.Sprintf("/proc/self/fd/%d", fd))
 		}
-		defer closeAll(dir)
-		opts = append(opts, option{d.key, fmt.Sprintf("/proc/self/fd/%d", dir)})
+		return option{key, strings.Join(names, ":")}, nil
+	}
+	lower, err := open("lowerdir", t.Lowers...)
+	if err != nil {
+		return -1, err
+	}
+	opts := []option{lower}
+	if t.Upper != "" {
+		upper, uerr := open("upperdir", t.Upper)
+		work, werr := open("workdir", t.Work)
+		if err := cmp.Or(uerr, werr); err != nil {
+			return -1, err
+		}
+		opts = append(opts, upper, work)
 	}
 	if userns {
-		opts = append(opts, option{"userxattr", ""})
+		opts = append(opts, option{"userxattr", ""}, option{"index", "off"})
 	} else {
 		opts = append(opts, option{"redirect_dir", "on"}, option{"metacopy", "off"}, option{"index", "off"})
 	}
 	fd, err := newFilesystem("overlay", opts...)
 	if err != nil {
-		return -1, fmt.Errorf("%w: lower %q, upper %q: %w", ErrOverlay, t.Lower, t.Upper, err)
+		return -1, fmt.Errorf("%w: lower %q, upper %q: %w", ErrOverlay, t.Lowers, t.Upper, err)
 	}
 	return fd, nil
 }

@@ -24,6 +24,8 @@ func views() []behaviour {
 		{"refused targets", testRefusedTargets},
 		{"spec files", testSpecFiles},
 		{"overlay", testOverlay},
+		{"views of an overlay that is written to", testOverlayViews},
+		{"refused overlays", testRefusedOverlays},
 		{"tool path", testToolPath},
 	}
 }

@@ -22,6 +22,7 @@ import (
 type bench struct {
 	binary string // the agent-process to measure
 	rounds int
+	only   string // the one section to run; empty is all
 	dir    string // scratch, removed at the end
 }
 
@@ -33,14 +34,30 @@ func run() int {
 	var b bench
 	flag.StringVar(&b.binary, "binary", "bin/agent-process", "the agent-process to measure")
 	flag.IntVar(&b.rounds, "rounds", 20, "counted rounds of each comparison")
+	flag.StringVar(&b.only, "only", "", "one section instead of all: sandbox, repository, memory, egress ...")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := b.all(ctx); err != nil {
+	err := b.run(ctx, flag.Args())
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		return 1
 	}
 	return 0
+}
+
+// run runs the sections, or what the bench starts of itself.
+func (b *bench) run(ctx context.Context, args []string) error {
+	if len(args) == 2 && args[0] == egressVerb {
+		return serveEgress(ctx, args[1])
+	}
+	return b.all(ctx)
+}
+
+// section is a group of comparisons.
+type section struct {
+	name string
+	run  func(context.Context) error
 }
 
 // all runs every section.
@@ -55,8 +72,16 @@ func (b *bench) all(ctx context.Context) (err error) {
 	if err := os.Chmod(b.dir, 0o755); err != nil { // the agent's uid passes through
 		return err
 	}
-	for _, section := range []func(context.Context) error{b.sandboxStart, b.repositoryStart, b.idleMemory} {
-		if err := section(ctx); err != nil {
+	for _, s := range []section{
+		{"sandbox", b.sandboxStart},
+		{"repository", b.repositoryStart},
+		{"memory", b.idleMemory},
+		{"egress", b.egress},
+	} {
+		if b.only != "" && b.only != s.name {
+			continue
+		}
+		if err := s.run(ctx); err != nil {
 			return err
 		}
 	}

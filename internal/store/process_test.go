@@ -24,6 +24,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asWriter) == "fill" {
 		os.Exit(fillDisk(context.Background(), os.Getenv("STORE_TEST_DATABASE")))
 	}
+	if os.Getenv(asWriter) == "answer" {
+		os.Exit(answerAll(context.Background(), os.Getenv("STORE_TEST_DATABASE"), os.Getenv("STORE_TEST_NAME")))
+	}
 	if run := os.Getenv(asWriter); run != "" {
 		os.Exit(writer(run, os.Getenv("STORE_TEST_DATABASE"), os.Getenv("STORE_TEST_FOREVER") != ""))
 	}

@@ -25,6 +25,9 @@ type Config struct {
 	Timeout   time.Duration  // of a run; 0 means none
 	Keep      bool           // keep the worktree of a finished run
 	Limits    sandbox.Limits // zero fields mean the runtime's defaults
+	// Notify is a command and its arguments, run with one more that says what a
+	// person is asked; empty means none.
+	Notify []string
 }
 
 // Default is the configuration without any file.

@@ -22,15 +22,20 @@ memory = "2GB"
 pids = 1_000
 cpus = 1.5
 disk = 1048576
+notify = [ # who is asked
+  "notify-send", # a program
+  "Agent Process",
+]
 `
 
 func TestLoad(t *testing.T) {
 	want := Config{
 		Agent: AgentExec, AgentPath: "/opt/tool", Model: "some-model", Timeout: 90 * time.Minute, Keep: true,
 		Limits: sandbox.Limits{MemoryBytes: 2 << 30, PIDs: 1000, CPUs: 1.5, DiskBytes: 1 << 20},
+		Notify: []string{"notify-send", "Agent Process"},
 	}
 	path := filepath.Join(t.TempDir(), "config.toml")
-	if got, err := Load(path); err != nil || got != Default() {
+	if got, err := Load(path); err != nil || !cmp.Equal(got, Default()) {
 		t.Errorf("without a file: %+v, %v", got, err)
 	}
 	if err := os.WriteFile(path, []byte(full), 0o600); err != nil {
@@ -62,6 +67,16 @@ f:5:1: pids: wants a whole number above 0, got "0"
 f:6:1: cpus: wants a number above 0, got "-1"
 f:7:1: disk: size "5 parsecs": wants a number and a unit such as "512MB" or "2GB"
 f:8:1: agent-path: wants an absolute path, got "claude"`},
+		{"a notification for a shell", "notify = 'notify-send $TEXT'", `
+f:1:1: notify: wants a list such as ["notify-send", "agent-process"], got string`},
+		{"words that are none", "notify = ['x', 3]", `
+f:1:1: notify: word 2: wants a string, got integer`},
+		{"a list in a list", "notify = [['x']]", `
+f:1:1: notify: word 1: wants a string, got array`},
+		{"no program", "notify = ['']", `
+f:1:1: notify: the program's name is empty`},
+		{"a NUL byte", `notify = ["a\u0000b"]`, `
+f:1:1: notify: word 1 holds a NUL byte`},
 		{"other agent", "agent = 'clyde'", `
 f:1:1: agent: wants one of ["claude" "exec"], got "clyde"`},
 		{"given twice", "model = 'a'\nmodel = 'b'", `

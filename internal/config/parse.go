@@ -13,8 +13,20 @@ import (
 
 // value is one value of a file.
 type value struct {
-	kind unstable.Kind
-	text string
+	kind  unstable.Kind
+	text  string
+	items []value // of an array
+}
+
+// valueOf reads a node of the parser, which reuses it afterwards.
+func valueOf(node *unstable.Node) value {
+	v := value{kind: node.Kind, text: string(node.Data)}
+	for children := node.Children(); node.Kind == unstable.Array && children.Next(); {
+		if child := children.Node(); child.Kind != unstable.Comment {
+			v.items = append(v.items, valueOf(child))
+		}
+	}
+	return v
 }
 
 // setting is one key and what it does to a Config.
@@ -38,6 +50,7 @@ func settings() []setting {
 		{"pids", func(c *Config, v value) error { return v.count(&c.Limits.PIDs) }},
 		{"cpus", func(c *Config, v value) error { return v.number(&c.Limits.CPUs) }},
 		{"disk", func(c *Config, v value) error { return v.size(&c.Limits.DiskBytes) }},
+		{"notify", func(c *Config, v value) error { return v.command(&c.Notify) }},
 	}
 }
 
@@ -100,7 +113,7 @@ func (p *parse) assign(key string, at unstable.Position, node *unstable.Node) {
 		p.problem(at, "key %q is given twice, first on line %d", key, line)
 	default:
 		p.seen[key] = at.Line
-		if err := s.set(&p.cfg, value{node.Kind, string(node.Data)}); err != nil {
+		if err := s.set(&p.cfg, valueOf(node)); err != nil {
 			p.problem(at, "%s: %v", key, err)
 		}
 	}
@@ -176,6 +189,27 @@ func (v value) path(to *string) error {
 		return fmt.Errorf("wants an absolute path, got %q", s)
 	}
 	*to = s
+	return nil
+}
+
+// command takes a program and its arguments, which no shell sees.
+func (v value) command(to *[]string) error {
+	if err := v.expect(unstable.Array, `a list such as ["notify-send", "agent-process"]`); err != nil {
+		return err
+	}
+	words := make([]string, len(v.items))
+	for i, item := range v.items {
+		if err := item.str(&words[i]); err != nil {
+			return fmt.Errorf("word %d: %w", i+1, err)
+		}
+		if strings.ContainsRune(words[i], 0) {
+			return fmt.Errorf("word %d holds a NUL byte", i+1)
+		}
+	}
+	if len(words) > 0 && words[0] == "" {
+		return errors.New("the program's name is empty")
+	}
+	*to = words
 	return nil
 }
 

@@ -30,6 +30,10 @@ func Decode(e Event) (Payload, error) {
 		return decode[ToolResult](e)
 	case Verdict{}.EventKind():
 		return decode[Verdict](e)
+	case Question{}.EventKind():
+		return decode[Question](e)
+	case Held{}.EventKind():
+		return decode[Held](e)
 	case Request{}.EventKind():
 		return decode[Request](e)
 	case Commit{}.EventKind():

@@ -130,6 +130,12 @@ const (
 	Deny  = "deny"
 )
 
+// Actions of rules that are more than a verdict word.
+const (
+	ActionWarn = "warn"
+	ActionAsk  = "ask"
+)
+
 // The payloads. JSON names are a stable interface for --json.
 type (
 	// Phase is a step of the run that ended.
@@ -176,6 +182,9 @@ type (
 		Decision  string        `json:"decision"`             // Allow or Deny
 		Rule      string        `json:"rule"`
 		Reason    string        `json:"reason,omitempty"`
+		Action    string        `json:"action,omitempty"` // of the rule: "allow", "warn", "ask", "deny"
+		Source    string        `json:"source,omitempty"` // where the rule stands
+		By        string        `json:"by,omitempty"`     // who answered an ask
 		PID       int           `json:"pid,omitempty"` // of the caller, as the kernel says
 		UID       int           `json:"uid,omitempty"`
 		Duration  time.Duration `json:"duration_ns"`

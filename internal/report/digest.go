@@ -23,7 +23,10 @@ type Digest struct {
 	Tools   []ToolUse      `json:"tools"`
 	Network []HostUse      `json:"network"`
 	Denials []Denial       `json:"denials"`
+	Warned  []Denial       `json:"warned"` // let through, with a warning
+	Asked   []Asked        `json:"asked"`
 	Commits []audit.Commit `json:"commits"`
+	Held    []audit.Held   `json:"held"`
 	Flagged []string       `json:"flagged"` // changed paths that run on the host
 	Cost    sandbox.Cost   `json:"cost"`
 
@@ -47,21 +50,34 @@ type HostUse struct {
 	Down    int64  `json:"down"`
 }
 
-// Denial is something that was refused, as often as it was.
+// Denial is something that was refused or warned of, as often as it was.
 type Denial struct {
 	What   string `json:"what"` // "evil.example:443", or a tool
 	Rule   string `json:"rule,omitempty"`
 	Reason string `json:"reason,omitempty"`
 	Fix    string `json:"fix,omitempty"`
-	ID     string `json:"id"` // of the first one
+	By     string `json:"by,omitempty"` // who said no, when it was asked
+	ID     string `json:"id"`           // of the first one
 	Count  int    `json:"count"`
+}
+
+// Asked is a question to a person and its answer.
+type Asked struct {
+	ID       string `json:"id"`
+	Subject  string `json:"subject"`
+	Rule     string `json:"rule"`
+	Decision string `json:"decision,omitempty"` // empty while there is none
+	By       string `json:"by,omitempty"`
+
+	call string
 }
 
 // NewDigest makes an empty digest.
 func NewDigest() *Digest {
 	return &Digest{
 		Phases: []audit.Phase{}, Notices: []audit.Notice{}, Tools: []ToolUse{}, Network: []HostUse{},
-		Denials: []Denial{}, Commits: []audit.Commit{}, Flagged: []string{}, calls: map[string]string{},
+		Denials: []Denial{}, Warned: []Denial{}, Asked: []Asked{}, Commits: []audit.Commit{}, Held: []audit.Held{},
+		Flagged: []string{}, calls: map[string]string{},
 	}
 }
 
@@ -97,9 +113,11 @@ func (d *Digest) Add(p audit.Payload) {
 		}
 		delete(d.calls, p.ID)
 	case audit.Verdict:
-		if p.Decision == audit.Deny && p.Rule != audit.ProofRule {
-			d.deny(Denial{What: verdictTarget(p), Rule: p.Rule, Reason: p.Reason, ID: p.ID})
-		}
+		d.verdict(p)
+	case audit.Question:
+		d.Asked = keep(d.Asked, Asked{ID: p.ID, Subject: p.Subject, Rule: p.Rule, call: p.ToolUseID})
+	case audit.Held:
+		d.Held = keep(d.Held, p)
 	case audit.Request:
 		d.request(p)
 	case audit.Commit:
@@ -129,25 +147,46 @@ func (d *Digest) request(r audit.Request) {
 		h.Errors++
 	}
 	if r.Verdict == audit.Deny {
-		d.deny(Denial{What: requestTarget(r), Rule: r.Rule, Reason: r.Reason, Fix: r.Fix, ID: r.ID})
+		d.Denials = counted(d.Denials, Denial{What: requestTarget(r), Rule: r.Rule, Reason: r.Reason, Fix: r.Fix, ID: r.ID})
 	}
 }
 
-// deny counts a denial; those of the same target by the same rule are one.
-func (d *Digest) deny(n Denial) {
-	full := len(d.Denials) >= distinct
-	for i := range d.Denials {
-		known := &d.Denials[i]
+// verdict counts what was refused or warned of, and finds the question that it
+// answers.
+func (d *Digest) verdict(v audit.Verdict) {
+	if v.Rule == audit.ProofRule {
+		return
+	}
+	what := Denial{What: verdictTarget(v), Rule: v.Rule, Reason: v.Reason, By: v.By, ID: v.ID}
+	switch {
+	case v.Decision == audit.Deny:
+		d.Denials = counted(d.Denials, what)
+	case v.Action == audit.ActionWarn:
+		d.Warned = counted(d.Warned, what)
+	}
+	for i := range d.Asked {
+		if one := &d.Asked[i]; one.Decision == "" && one.call != "" && one.call == v.ToolUseID {
+			one.Decision, one.By = v.Decision, v.By
+		}
+	}
+}
+
+// counted adds a denial to a list; those of the same target by the same rule
+// are one.
+func counted(list []Denial, n Denial) []Denial {
+	full := len(list) >= distinct
+	for i := range list {
+		known := &list[i]
 		if known.What == n.What && known.Rule == n.Rule || full && known.What == others {
 			known.Count++
-			return
+			return list
 		}
 	}
 	if full {
 		n = Denial{What: others, ID: n.ID}
 	}
 	n.Count = 1
-	d.Denials = append(d.Denials, n)
+	return append(list, n)
 }
 
 // Denied is how often something was refused.

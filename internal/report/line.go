@@ -132,6 +132,9 @@ func denialText(d Denial) string {
 		reason += " (" + d.Rule + ")"
 	}
 	parts := []string{term.Visible(reason)}
+	if d.By != "" {
+		parts = append(parts, "by "+term.Visible(d.By))
+	}
 	if typable.MatchString(d.Fix) {
 		parts = append(parts, "allow: --allow "+d.Fix)
 	}

@@ -39,7 +39,8 @@ type Live struct {
 	tree    string            // how the path of the tree ends; see treeMark
 	last    string            // id of the call whose line was printed last
 	doing   string            // for the status line
-	status  bool              // a status line stands on the screen
+	below   int               // lines of the status and footer that stand on the screen
+	footer  []term.Cell       // see Footer
 	flooded bool              // the note about shownDenials was printed
 	err     error
 }
@@ -75,9 +76,9 @@ func (l *Live) Write(e audit.Event) error {
 	if l.started.IsZero() {
 		l.started, l.tree = e.Time, treeMark(e.Run)
 	}
-	before := len(l.digest.Denials)
+	before := len(l.digest.Denials) + len(l.digest.Warned)
 	l.digest.Add(p)
-	l.show(p, len(l.digest.Denials) > before)
+	l.show(p, len(l.digest.Denials)+len(l.digest.Warned) > before)
 	return nil
 }
 
@@ -100,11 +101,11 @@ func (l *Live) Animate(ctx context.Context) {
 	}
 }
 
-// Close takes the status line away and says whether all could be shown.
+// Close takes the status line and the footer away and says whether all could be shown.
 func (l *Live) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.options.Status = false
+	l.options.Status, l.footer = false, nil
 	l.print()
 	return l.err
 }
@@ -124,9 +125,11 @@ func (l *Live) show(p audit.Payload, fresh bool) {
 	case audit.ToolResult:
 		l.result(p)
 	case audit.Verdict:
-		if fresh {
-			l.denied()
-		}
+		l.verdict(p, fresh)
+	case audit.Question:
+		l.begin(groupAct, l.question(p)...)
+	case audit.Held:
+		l.begin(groupAct, l.held(p)...)
 	case audit.Request:
 		l.request(p, fresh)
 	case audit.Commit:
@@ -151,21 +154,20 @@ func (l *Live) begin(g group, lines ...string) {
 	l.print(lines...)
 }
 
-// print writes lines above the status line, in one write so that nothing
-// comes in between.
+// print writes lines above the status line and the footer, in one write so
+// that nothing comes in between.
 func (l *Live) print(lines ...string) {
 	var b strings.Builder
-	if l.status {
-		b.WriteString("\r\x1b[K")
-		l.status = false
-	}
+	b.WriteString(l.wipe())
 	for _, line := range lines {
 		b.WriteString(l.fit(line) + "\n")
 	}
+	below := l.footerLines()
 	if status := l.statusLine(); status != "" {
-		b.WriteString(l.paint.Dim(status))
-		l.status = true
+		below = append([]string{l.paint.Dim(status)}, below...)
 	}
+	l.below = len(below)
+	b.WriteString(strings.Join(below, "\n"))
 	if b.Len() == 0 || l.err != nil {
 		return
 	}

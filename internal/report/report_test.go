@@ -414,6 +414,10 @@ func FuzzLive(f *testing.F) {
 			audit.Request{Host: text, Path: name, Verdict: audit.Deny, Rule: text, Reason: name, Fix: text, ID: name},
 			audit.Request{Host: text, Verdict: audit.Allow, Error: text},
 			audit.Commit{ID: text, Subject: text},
+			audit.Question{ID: name, ToolUseID: name, Subject: text, Rule: name, Reason: text, Unattended: bad},
+			audit.Verdict{ID: name, ToolUseID: name, Tool: name, Decision: audit.Allow, Action: audit.ActionAsk, Rule: text, By: name},
+			audit.Verdict{ID: name, Tool: text, Decision: audit.Allow, Action: audit.ActionWarn, Rule: text, Reason: name},
+			audit.Held{ID: text, Subject: name, Paths: []string{text, name}, Reason: text},
 			audit.Outcome{Outcome: sandbox.Outcome(name), Reason: text, Flagged: []string{text}, Run: sandbox.Run{Name: name, Branch: text, Base: text}},
 		} {
 			rec.Record(p)

@@ -26,9 +26,12 @@ func Show(s *term.Screen, d Detail, now time.Time) error {
 	p.head(d, now)
 	p.phases(d.Phases)
 	p.commits(d.Commits)
+	p.held(d.Held)
 	p.tools(d.Tools)
 	p.network(d.Network)
-	p.denials(d.Denials)
+	p.denials("denied", d.Denials)
+	p.asked(d.Asked)
+	p.denials("warned", d.Warned)
 	p.notices(d.Notices)
 	p.next(d.Run)
 	return p.err
@@ -135,12 +138,12 @@ func (p *page) network(all []HostUse) {
 	p.section("network", len(all), t)
 }
 
-func (p *page) denials(all []Denial) {
+func (p *page) denials(title string, all []Denial) {
 	t := term.Table{Indent: "  ", Columns: []term.Column{{}, {Right: true}, {Shrink: true}}}
 	for _, one := range all {
 		t.Add(term.Text(one.What), term.Text(fmt.Sprintf("×%d", one.Count)), term.Text(denialText(one)))
 	}
-	p.section("denied", len(all), t)
+	p.section(title, len(all), t)
 }
 
 func (p *page) notices(all []audit.Notice) {

@@ -38,7 +38,10 @@ func (l *Live) summary(o audit.Outcome) []string {
 			lines = append(lines, l.field("", line)...)
 		}
 	}
+	field("held", heldText(l.digest.Held, r.Name))
 	field("denied", deniedText(l.digest, o.Denials))
+	field("asked", askedText(l.digest.Asked))
+	field("warned", warnedText(l.digest.Warned))
 	field("used", costText(cost(r.Cost, l.digest.Cost)))
 	for i, command := range Next(r) {
 		name := ""
@@ -88,22 +91,28 @@ func deniedText(d *Digest, recorded int) string {
 	if total == 0 {
 		return ""
 	}
-	var targets []string
-	for _, one := range d.Denials[:min(len(d.Denials), shownTargets)] {
-		text := one.What
-		if one.Count > 1 {
-			text += fmt.Sprintf(" ×%d", one.Count)
-		}
-		targets = append(targets, text)
-	}
-	text := strings.Join(targets, ", ")
-	if more := len(d.Denials) - shownTargets; more > 0 {
-		text += fmt.Sprintf(" and %d more", more)
-	}
+	text := targets(d.Denials, func(one Denial) string { return one.What })
 	if text == "" {
 		return fmt.Sprint(total)
 	}
 	return fmt.Sprintf("%d: %s", total, text)
+}
+
+// targets names the first of a list.
+func targets(list []Denial, name func(Denial) string) string {
+	var named []string
+	for _, one := range list[:min(len(list), shownTargets)] {
+		text := name(one)
+		if one.Count > 1 {
+			text += fmt.Sprintf(" ×%d", one.Count)
+		}
+		named = append(named, text)
+	}
+	text := strings.Join(named, ", ")
+	if more := len(list) - shownTargets; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
 }
 
 // Next are the commands that make sense after a run. They are made of the

@@ -32,6 +32,8 @@ func Decode(e Event) (Payload, error) {
 		return decode[Verdict](e)
 	case Question{}.EventKind():
 		return decode[Question](e)
+	case OwnHook{}.EventKind():
+		return decode[OwnHook](e)
 	case Held{}.EventKind():
 		return decode[Held](e)
 	case Request{}.EventKind():

@@ -57,6 +57,12 @@ func (p Paths) ConfigFile() string { return filepath.Join(p.Config, "config.toml
 // AllowlistFile is the user's own allowlist, which holds for all projects.
 func (p Paths) AllowlistFile() string { return filepath.Join(p.Config, "allowlist") }
 
+// PolicyFile is the user's own tool policy, which holds for all projects.
+func (p Paths) PolicyFile() string { return filepath.Join(p.Config, "policy.toml") }
+
+// TrustFile says what the user has agreed to of what repositories bring along.
+func (p Paths) TrustFile() string { return filepath.Join(p.Config, "trust.json") }
+
 // CredentialsDir is where credentials rest.
 func (p Paths) CredentialsDir() string { return filepath.Join(p.Config, "credentials") }
 

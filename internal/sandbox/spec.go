@@ -5,6 +5,12 @@ import "io"
 // BinaryPath is where our own binary stands, read-only, inside every sandbox.
 const BinaryPath = "/opt/agent-process/agent-process"
 
+// PutVerb makes that binary replace a file by what comes on stdin: `PutVerb
+// PATH MODE`, MODE in octal. What a hook changed goes back into the agent's tree
+// by it, as the agent and inside its sandbox: the host never writes where an
+// agent may have laid a link.
+const PutVerb = "__put"
+
 // RunDir is the directory inside that holds the hook socket and the CA.
 const RunDir = "/run/agent-process"
 

@@ -10,13 +10,7 @@ import (
 	"strconv"
 )
 
-// Put is the verb that replaces a file of the agent's tree by what comes on
-// stdin: `put PATH MODE`, MODE in octal. What a hook changed goes back into the
-// tree by it, as the agent and inside its sandbox: the host never writes where
-// an agent may have laid a link.
-const Put = "__put"
-
-// put writes beside the file and renames, so that nobody reads half of it.
+// put is sandbox.PutVerb. It writes beside the file and renames, so that nobody reads half of it.
 func put(name, mode string, from io.Reader, stderr io.Writer) int {
 	if err := replace(name, mode, from); err != nil {
 		// The status says that it failed; a reason that cannot be written is lost.

@@ -18,10 +18,10 @@ func Main(ctx context.Context, argv []string) (handled bool, status int) {
 	}
 	switch {
 	case len(argv) == 2 && argv[1] == hook.Verb:
-		return true, hook.ClientMain(os.Stdin, os.Stderr, sandbox.HookSocketPath)
+		return true, hook.ClientMain(os.Stdin, os.Stdout, os.Stderr, sandbox.HookSocketPath)
 	case len(argv) == 3 && argv[1] == proof.Verb:
 		return true, proof.Main(ctx, argv[2], os.Stdout)
-	case len(argv) == 4 && argv[1] == Put:
+	case len(argv) == 4 && argv[1] == sandbox.PutVerb:
 		return true, put(argv[2], argv[3], os.Stdin, os.Stderr)
 	default:
 		return false, 0

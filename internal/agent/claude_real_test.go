@@ -30,7 +30,7 @@ const hookArg = "hook-client-for-tests"
 
 func TestMain(m *testing.M) {
 	if len(os.Args) == 3 && os.Args[1] == hookArg {
-		os.Exit(hook.ClientMain(os.Stdin, os.Stderr, os.Args[2]))
+		os.Exit(hook.ClientMain(os.Stdin, os.Stdout, os.Stderr, os.Args[2]))
 	}
 	os.Exit(m.Run())
 }

@@ -102,7 +102,7 @@ func TestClaudeIsToldOfADenial(t *testing.T) {
 		scripted.Turn{Tools: tool(hook.CanaryTool, map[string]any{"nonce": "x"})},
 		scripted.Turn{Text: "I see."},
 	))
-	s.server.Decide = func(_ context.Context, c hook.Call) hook.Decision {
+	s.server.Decide = func(_ context.Context, c hook.Call, _ hook.Talk) hook.Decision {
 		if strings.Contains(string(c.Input), "forbidden") {
 			return hook.Decision{Rule: "test", Reason: "touching it is against the rules"}
 		}

@@ -174,20 +174,25 @@ type (
 	}
 	// Verdict is the answer to one hook event: the receipt.
 	Verdict struct {
-		ID        string        `json:"id"`    // receipt id
-		Event     string        `json:"event"` // "PreToolUse"
-		ToolUseID string        `json:"tool_use_id,omitempty"`
-		Tool      string        `json:"tool,omitempty"`
-		InputHash string        `json:"input_hash,omitempty"` // sha256 of the tool input as received
-		Decision  string        `json:"decision"`             // Allow or Deny
-		Rule      string        `json:"rule"`
-		Reason    string        `json:"reason,omitempty"`
-		Action    string        `json:"action,omitempty"` // of the rule: "allow", "warn", "ask", "deny"
-		Source    string        `json:"source,omitempty"` // where the rule stands
-		By        string        `json:"by,omitempty"`     // who answered an ask
-		PID       int           `json:"pid,omitempty"` // of the caller, as the kernel says
-		UID       int           `json:"uid,omitempty"`
-		Duration  time.Duration `json:"duration_ns"`
+		ID        string `json:"id"`    // receipt id
+		Event     string `json:"event"` // "PreToolUse"
+		ToolUseID string `json:"tool_use_id,omitempty"`
+		Tool      string `json:"tool,omitempty"`
+		InputHash string `json:"input_hash,omitempty"` // sha256 of the tool input as received
+		Decision  string `json:"decision"`             // Allow or Deny
+		Rule      string `json:"rule"`
+		Reason    string `json:"reason,omitempty"`
+		Action    string `json:"action,omitempty"` // of the rule: "allow", "warn", "ask", "deny"
+		Source    string `json:"source,omitempty"` // where the rule stands
+		By        string `json:"by,omitempty"`     // who answered an ask
+		// Modified says that the tool was allowed with another input than the
+		// transcript shows; UpdatedHash names that one.
+		Modified    bool          `json:"modified,omitempty"`
+		UpdatedHash string        `json:"updated_hash,omitempty"`
+		Context     string        `json:"context,omitempty"` // told to the model besides
+		PID         int           `json:"pid,omitempty"`     // of the caller, as the kernel says
+		UID         int           `json:"uid,omitempty"`
+		Duration    time.Duration `json:"duration_ns"`
 	}
 	// Request is one connection or lookup that the gateway judged, written
 	// when it ended.

@@ -10,6 +10,7 @@ import (
 	"io"
 	"math"
 	"strconv"
+	"unicode/utf8"
 
 	"agentprocess/internal/audit"
 )
@@ -24,8 +25,16 @@ const (
 const (
 	// EventPreToolUse comes before a tool runs; a denial stops it.
 	EventPreToolUse = "PreToolUse"
-	// EventStop comes when the agent has finished a turn.
+	// EventPostToolUse and EventPostToolUseFailure come when a tool has run,
+	// with the input it ran with; a denial tells the model why.
+	EventPostToolUse        = "PostToolUse"
+	EventPostToolUseFailure = "PostToolUseFailure"
+	// EventStop comes when the agent has finished a turn; a denial sends it
+	// back to work.
 	EventStop = "Stop"
+
+	eventPrompt       = "UserPromptSubmit"
+	eventSessionStart = "SessionStart"
 	// eventDisplay comes with each piece of text that is shown: the transcript
 	// has it already, so it is answered without a record.
 	eventDisplay = "MessageDisplay"
@@ -50,15 +59,85 @@ type Call struct {
 	Peer       Peer
 }
 
-// Peer is the process at the other end of a socket, as the kernel says. It is
-// zero where the kernel cannot say.
-type Peer struct{ PID, UID, GID int }
+// Peer is the process at the other end of a socket, as the kernel says: its
+// ids as the server's namespaces count them. It is zero where the kernel
+// cannot say.
+type Peer struct {
+	PID, UID, GID int
+	Parent        int // the PID's parent when it called, 0 when not known
+}
+
+// The words for how a decision came about, for the record.
+const (
+	actionAllow = "allow"
+	actionWarn  = "warn"
+	actionAsk   = "ask"
+	actionDeny  = "deny"
+)
 
 // Decision is the answer to a call. Only an Allow of true allows.
 type Decision struct {
 	Allow  bool
 	Rule   string // what decided, for the record
 	Reason string // told to the model when it is a denial
+	Action string // "allow", "warn", "ask" or "deny", for the record; empty is what Allow says
+	Source string // where the rule stands, for the record
+	By     string // who answered an ask
+	// Input replaces the whole input of an allowed tool call. It must be an
+	// object that fits the tool's schema: the CLI refuses others.
+	Input json.RawMessage
+	// Context is told to the model besides, where the CLI can: before and after
+	// a tool, with a prompt, and at the start.
+	Context string
+}
+
+// check gives d as it may be answered: what contradicts itself is a denial.
+func (d Decision) check(c Call) Decision {
+	switch d.Action {
+	case "":
+		d.Action = actionDeny
+		if d.Allow {
+			d.Action = actionAllow
+		}
+	case actionAllow, actionWarn, actionAsk, actionDeny:
+	default:
+		return failed(fmt.Sprintf("the policy answered with the unknown action %q", d.Action))
+	}
+	switch {
+	case !d.Allow:
+		d.Input, d.Context = nil, ""
+		if d.Reason == "" {
+			d.Reason = "not allowed"
+		}
+	case d.Action == actionDeny:
+		return failed("the policy contradicts itself")
+	case d.Input != nil && c.Event == EventPreToolUse && (len(d.Input) > MaxInput || !json.Valid(d.Input) || !isObject(d.Input)):
+		return failed("the policy's input for the tool cannot be used")
+	}
+	if c.Event != EventPreToolUse {
+		d.Input = nil
+	}
+	if !takesContext(c.Event) {
+		d.Context = ""
+	}
+	d.Reason, d.Context = cut(d.Reason, maxReason), cut(d.Context, maxContext)
+	return d
+}
+
+// cut shortens text to limit bytes, never inside a character.
+func cut(text string, limit int) string {
+	if len(text) <= limit {
+		return text
+	}
+	for limit > 0 && !utf8.RuneStart(text[limit]) {
+		limit--
+	}
+	return text[:limit]
+}
+
+// failed is the denial of a policy that does not work.
+func failed(why string) Decision {
+	return Decision{Action: actionDeny, Rule: "failure", Reason: why + ", so nothing is allowed"}
 }
 
 // ParseCall reads the JSON of one event. Names are matched exactly, unlike

@@ -27,11 +27,20 @@ var (
 	ErrInputDiffers = errors.New("tool call judged with another input")
 	// ErrLateReceipt is a call that was judged after its result was there.
 	ErrLateReceipt = errors.New("tool call judged after its result")
+	// ErrJudgedTwice is a call that somebody asked about again: the CLI asks
+	// once.
+	ErrJudgedTwice = errors.New("tool call judged twice")
+	// ErrNotModified is a call that was allowed with another input than its own
+	// and is not known to have run with that.
+	ErrNotModified = errors.New("tool call not known to have run with the input it was allowed with")
 	// ErrIgnoredDenial is a call that has a result although it was denied.
 	ErrIgnoredDenial = errors.New("denied tool call has a result")
 	// ErrTooMany is a run with more calls than can be tracked.
 	ErrTooMany = errors.New("too many tool calls to track")
 )
+
+// errNoObject is an input that no tool takes.
+var errNoObject = errors.New("tool input is not an object")
 
 // Receipts compares what the transcript shows with what was judged. It is safe
 // for concurrent use.
@@ -40,6 +49,24 @@ var (
 // absolute, turns "5" into 5 where a number belongs and adds defaults. So each
 // field of the transcript's input must have been judged with the same value in
 // that sense; more fields may have been.
+//
+// The endpoint is open to everything inside, so the hook of a call can be
+// killed, which lets the tool run, and questions can be forged. What comes of
+// it:
+//
+//   - Nobody asked: ErrNoReceipt with the result.
+//   - A forged question first, before or instead of the hook's: the hook's is
+//     refused with ErrJudgedTwice. With another input than the transcript's:
+//     ErrInputDiffers. Afterwards: ErrLateReceipt.
+//   - A forged question with the same input instead of a killed hook's: an
+//     allow is what the hook would have got; a denial is ErrIgnoredDenial,
+//     because only the CLI's own words for a stopped call count as one.
+//   - A modified input that never reached the CLI: ErrNotModified, unless the
+//     CLI's report of the tool's end is forged as well.
+//
+// So a forger cannot allow a call, but can end the run as broken. That is no
+// more than who can kill the agent has anyway, and who tampers with the policy
+// should not go on.
 type Receipts struct {
 	home string
 
@@ -52,6 +79,7 @@ type call struct {
 	judged   bool
 	denied   bool
 	returned bool
+	modified fields          // what it was allowed with instead, until it ran with it
 	dir      string          // of the hook
 	fields   fields          // as judged
 	shown    json.RawMessage // by the transcript, until it was compared
@@ -88,10 +116,16 @@ func (r *Receipts) Check(toolUseID string, input json.RawMessage) error {
 }
 
 // add notes a verdict. It is called before the verdict is answered.
-func (r *Receipts) add(from Call, allowed bool) error {
+func (r *Receipts) add(from Call, d Decision) error {
 	judged, err := r.fieldsOf(from.Input, from.Dir)
 	if err != nil {
 		return err
+	}
+	var modified fields
+	if d.Allow && d.Input != nil {
+		if modified, err = r.fieldsOf(d.Input, from.Dir); err != nil {
+			return err
+		}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -99,20 +133,48 @@ func (r *Receipts) add(from Call, allowed bool) error {
 	switch {
 	case err != nil:
 		return err
+	case c.judged && !c.returned:
+		// Whoever asked first, nothing that was asked twice is allowed.
+		c.denied = true
+		return fmt.Errorf("%w: %q", ErrJudgedTwice, from.ToolUseID)
 	case c.returned:
 		return fmt.Errorf("%w: %q", ErrLateReceipt, from.ToolUseID)
-	case c.judged && !judged.covers(c.fields):
-		return fmt.Errorf("%w: %q was judged twice", ErrInputDiffers, from.ToolUseID)
 	}
-	// A call that was denied once stays so, whatever is asked later.
-	c.judged, c.denied = true, c.denied || !allowed
-	c.dir, c.fields = from.Dir, judged
+	c.judged, c.denied = true, !d.Allow
+	c.dir, c.fields, c.modified = from.Dir, judged, modified
 	if c.shown == nil {
 		return nil
 	}
 	shown := c.shown
 	c.shown = nil
-	return r.compare(from.ToolUseID, c, shown)
+	if err := r.compare(from.ToolUseID, c, shown); err != nil {
+		c.denied = true
+		return err
+	}
+	return nil
+}
+
+// deny notes that a verdict was answered with a denial after all.
+func (r *Receipts) deny(id string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if c, ok := r.calls[id]; ok && !c.returned {
+		c.denied = true
+	}
+}
+
+// ran notes the input that a tool has run with, which the CLI tells before it
+// shows the result.
+func (r *Receipts) ran(from Call) {
+	with, err := r.fieldsOf(from.Input, from.Dir)
+	if err != nil {
+		return // it counts as not told
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if c, ok := r.calls[from.ToolUseID]; ok && with.covers(c.modified) {
+		c.modified = nil
+	}
 }
 
 func (r *Receipts) called(id string, input json.RawMessage) error {
@@ -133,7 +195,8 @@ func (r *Receipts) called(id string, input json.RawMessage) error {
 
 // neverRan are the beginnings of results that the CLI gives without asking a
 // hook, because it does not run the tool: an unknown tool, an input that does
-// not fit, a file not read before, a turn that was cut short.
+// not fit, a file not read before, a turn that was cut short. A tool that ran
+// and failed begins otherwise: "Exit code 1" before all of its own output.
 func neverRan() []string {
 	return []string{
 		"<tool_use_error>",
@@ -142,9 +205,19 @@ func neverRan() []string {
 	}
 }
 
-// hookDenied is the result of a call that a hook has stopped; when it was the
-// client that failed, there is no receipt.
-var hookDenied = regexp.MustCompile(`^PreToolUse:\S+ hook error: \[`)
+var (
+	// hookDenied is the result of a call that a hook has stopped; when it was
+	// the client that failed, there is no receipt.
+	hookDenied = regexp.MustCompile(`^PreToolUse:\S+ hook error: \[`)
+	// misfit is the result of a call whose modified input the CLI refused.
+	misfit = regexp.MustCompile(`^PreToolUse hook for \S+ returned updatedInput that failed schema validation: `)
+)
+
+// stopped says whether a result is the CLI's word that the tool did not run.
+func stopped(p audit.ToolResult) bool {
+	return p.IsError && (hookDenied.MatchString(p.Text) ||
+		slices.ContainsFunc(neverRan(), func(prefix string) bool { return strings.HasPrefix(p.Text, prefix) }))
+}
 
 func (r *Receipts) result(p audit.ToolResult) error {
 	r.mu.Lock()
@@ -153,20 +226,19 @@ func (r *Receipts) result(p audit.ToolResult) error {
 	if err != nil {
 		return err
 	}
-	judged, denied := c.judged, c.denied
-	*c = call{judged: judged, denied: denied, returned: true} // the input is not needed any more
+	was := *c
+	*c = call{judged: was.judged, denied: was.denied, returned: true} // the input is not needed any more
 	switch {
-	case judged && denied && !p.IsError:
+	case was.returned && was.judged || stopped(p):
+		return nil // a repeated line; nothing ran
+	case !was.judged:
+		return fmt.Errorf("%w: %q", ErrNoReceipt, p.ID)
+	case was.denied:
 		return fmt.Errorf("%w: %q", ErrIgnoredDenial, p.ID)
-	case judged:
-		return nil
+	case was.modified != nil && !(p.IsError && misfit.MatchString(p.Text)):
+		return fmt.Errorf("%w: %q", ErrNotModified, p.ID)
 	}
-	refused := hookDenied.MatchString(p.Text) ||
-		slices.ContainsFunc(neverRan(), func(prefix string) bool { return strings.HasPrefix(p.Text, prefix) })
-	if p.IsError && refused {
-		return nil
-	}
-	return fmt.Errorf("%w: %q", ErrNoReceipt, p.ID)
+	return nil
 }
 
 func (r *Receipts) entry(id string) (*call, error) {
@@ -216,7 +288,7 @@ func (r *Receipts) fieldsOf(input json.RawMessage, dir string) (fields, error) {
 	}
 	m, ok := v.(map[string]any)
 	if !ok {
-		return nil, errors.New("tool input is not an object")
+		return nil, errNoObject
 	}
 	if len(m) > maxFields {
 		m = map[string]any{"": m}

@@ -45,9 +45,9 @@ func TestReceiptsCompareInputs(t *testing.T) {
 				r := NewReceipts("/home/agent")
 				var err error
 				if order == "judged first" {
-					err = errors.Join(r.add(judged("t", tt.judged), true), r.Observe(shown(tt.shown)))
+					err = errors.Join(r.add(judged("t", tt.judged), Decision{Allow: true}), r.Observe(shown(tt.shown)))
 				} else {
-					err = errors.Join(r.Observe(shown(tt.shown)), r.add(judged("t", tt.judged), true))
+					err = errors.Join(r.Observe(shown(tt.shown)), r.add(judged("t", tt.judged), Decision{Allow: true}))
 				}
 				if tt.same != (err == nil) || !tt.same && !errors.Is(err, ErrInputDiffers) {
 					t.Errorf("err = %v", err)
@@ -60,17 +60,18 @@ func TestReceiptsCompareInputs(t *testing.T) {
 func TestReceiptsAgainstResults(t *testing.T) {
 	call, input := judged("t", `{"a":1}`), shown(`{"a":1}`)
 	result := audit.ToolResult{ID: "t", Text: "ok"}
+	changed := Decision{Allow: true, Input: json.RawMessage(`{"a":3}`)}
 	tests := map[string]struct {
 		run  func(*Receipts) error
 		want error
 	}{
 		"in order": {func(r *Receipts) error {
-			return errors.Join(r.Observe(input), r.add(call, true), r.Observe(result))
+			return errors.Join(r.Observe(input), r.add(call, Decision{Allow: true}), r.Observe(result))
 		}, nil},
 		"no receipt": {func(r *Receipts) error { return errors.Join(r.Observe(input), r.Observe(result)) }, ErrNoReceipt},
 		"late receipt": {func(r *Receipts) error {
 			_ = r.Observe(result)
-			return r.add(call, true)
+			return r.add(call, Decision{Allow: true})
 		}, ErrLateReceipt},
 		"failed without a receipt": {func(r *Receipts) error {
 			return r.Observe(audit.ToolResult{ID: "t", IsError: true, Text: "Exit code 1"})
@@ -85,18 +86,61 @@ func TestReceiptsAgainstResults(t *testing.T) {
 			return r.Observe(audit.ToolResult{ID: "t", IsError: true, Text: "PreToolUse:Bash hook error: [/opt/x hook]: agent-process: no"})
 		}, nil},
 		"denied": {func(r *Receipts) error {
-			return errors.Join(r.add(call, false), r.Observe(audit.ToolResult{ID: "t", IsError: true, Text: "denied"}))
+			return errors.Join(r.add(call, Decision{}), r.Observe(audit.ToolResult{ID: "t", IsError: true, Text: "PreToolUse:Bash hook error: [/opt/x hook]: agent-process: denied (v-1): no"}))
 		}, nil},
-		"denied and run": {func(r *Receipts) error { return errors.Join(r.add(call, false), r.Observe(result)) }, ErrIgnoredDenial},
-		"denied, then allowed": {func(r *Receipts) error {
-			return errors.Join(r.add(call, false), r.add(call, true), r.Observe(result))
+		"denied, run and failed": {func(r *Receipts) error {
+			return errors.Join(r.add(call, Decision{}), r.Observe(audit.ToolResult{ID: "t", IsError: true, Text: "Exit code 1\nPreToolUse:Bash hook error: [x]: denied"}))
 		}, ErrIgnoredDenial},
+		"denied and run": {func(r *Receipts) error { return errors.Join(r.add(call, Decision{Allow: false}), r.Observe(result)) }, ErrIgnoredDenial},
+		"denied, then allowed": {func(r *Receipts) error {
+			_ = r.add(call, Decision{})
+			_ = r.add(call, Decision{Allow: true})
+			return r.Observe(result)
+		}, ErrIgnoredDenial},
+		"judged twice with the same input, and run": {func(r *Receipts) error {
+			_ = r.add(call, Decision{Allow: true})
+			_ = r.add(call, Decision{Allow: true})
+			return r.Observe(result)
+		}, ErrIgnoredDenial},
+		"judged twice with the same input": {func(r *Receipts) error {
+			return errors.Join(r.add(call, Decision{Allow: true}), r.add(call, Decision{Allow: true}))
+		}, ErrJudgedTwice},
+		"allowed, but not recorded": {func(r *Receipts) error {
+			_ = r.add(call, Decision{Allow: true})
+			r.deny("t")
+			return r.Observe(result)
+		}, ErrIgnoredDenial},
+		"modified and run so": {func(r *Receipts) error {
+			err := r.add(call, changed)
+			r.ran(judged("t", `{"a":3,"added":true}`))
+			return errors.Join(err, r.Observe(input), r.Observe(result))
+		}, nil},
+		"modified, and nobody said what ran": {func(r *Receipts) error {
+			return errors.Join(r.add(call, changed), r.Observe(input), r.Observe(result))
+		}, ErrNotModified},
+		"modified, and the original ran": {func(r *Receipts) error {
+			err := r.add(call, changed)
+			r.ran(call)
+			return errors.Join(err, r.Observe(result))
+		}, ErrNotModified},
+		"modified, run and failed": {func(r *Receipts) error {
+			err := r.add(call, changed)
+			return errors.Join(err, r.Observe(audit.ToolResult{ID: "t", IsError: true, Text: "Exit code 1"}))
+		}, ErrNotModified},
+		"modified into what does not fit": {func(r *Receipts) error {
+			return errors.Join(r.add(call, changed), r.Observe(audit.ToolResult{
+				ID: "t", IsError: true, Text: "PreToolUse hook for Read returned updatedInput that failed schema validation: x",
+			}))
+		}, nil},
+		"modified into what cannot be compared": {func(r *Receipts) error {
+			return errors.Join(r.add(call, Decision{Allow: true, Input: json.RawMessage(`[]`)}))
+		}, errNoObject},
 		"judged twice": {func(r *Receipts) error {
-			return errors.Join(r.add(call, true), r.add(judged("t", `{"a":2}`), true))
-		}, ErrInputDiffers},
+			return errors.Join(r.add(call, Decision{Allow: true}), r.add(judged("t", `{"a":2}`), Decision{Allow: true}))
+		}, ErrJudgedTwice},
 		"other payloads": {func(r *Receipts) error { return r.Observe(audit.Say{Text: "x"}) }, nil},
 		"repeated line": {func(r *Receipts) error {
-			return errors.Join(r.add(call, true), r.Observe(input), r.Observe(result), r.Observe(input), r.Observe(result))
+			return errors.Join(r.add(call, Decision{Allow: true}), r.Observe(input), r.Observe(result), r.Observe(input), r.Observe(result))
 		}, nil},
 	}
 	for name, tt := range tests {
@@ -111,11 +155,11 @@ func TestReceiptsAgainstResults(t *testing.T) {
 func TestReceiptsAreBounded(t *testing.T) {
 	r := NewReceipts("/")
 	for i := range maxReceipts {
-		if err := r.add(judged(fmt.Sprint(i), `{}`), true); err != nil {
+		if err := r.add(judged(fmt.Sprint(i), `{}`), Decision{Allow: true}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := r.add(judged("one more", `{}`), true); !errors.Is(err, ErrTooMany) {
+	if err := r.add(judged("one more", `{}`), Decision{Allow: true}); !errors.Is(err, ErrTooMany) {
 		t.Errorf("err = %v", err)
 	}
 }
@@ -155,7 +199,7 @@ func FuzzReceipts(f *testing.F) {
 		r := NewReceipts("/home/agent")
 		c := judged("t", input)
 		c.Dir = dir
-		if r.add(c, true) != nil {
+		if r.add(c, Decision{Allow: true}) != nil {
 			return
 		}
 		// What was judged is always covered by itself, and in its canonical form.

@@ -1,0 +1,236 @@
+package hook
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"agentprocess/internal/audit"
+	"agentprocess/internal/execx"
+)
+
+// The test binary is also the client, and those who mean no good: processes of
+// their own, because the endpoint tells callers apart by that.
+const (
+	asClient = "hook-client"
+	asFlood  = "hook-flood"
+)
+
+func TestMain(m *testing.M) {
+	if len(os.Args) > 2 {
+		switch os.Args[1] {
+		case asClient:
+			os.Exit(ClientMain(os.Stdin, os.Stdout, os.Stderr, os.Args[2]))
+		case asFlood:
+			os.Exit(flood(os.Args[2], os.Args[3]))
+		}
+	}
+	os.Exit(m.Run())
+}
+
+// clientProcess asks as a process of its own.
+func clientProcess(t testing.TB, socket, stdin string) (exit int, stderr string) {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said bytes.Buffer
+	err = execx.Run(t.Context(), execx.Cmd{Argv: []string{exe, asClient, socket}, Stdin: strings.NewReader(stdin), Stderr: &said})
+	if err != nil && execx.ExitCode(err) < 0 {
+		t.Fatal(err)
+	}
+	return max(0, execx.ExitCode(err)), said.String()
+}
+
+// flood calls the endpoint in one way until its stdin ends.
+func flood(socket, way string) int {
+	until := make(chan struct{})
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin) // ends with the test
+		close(until)
+	}()
+	var open []net.Conn
+	for i := 0; ; i++ {
+		select {
+		case <-until:
+			return 0
+		default:
+		}
+		conn, err := net.DialTimeout("unix", socket, time.Second)
+		if err != nil {
+			continue
+		}
+		switch way {
+		case "silent":
+		case "slow":
+			_, _ = conn.Write([]byte{0, 255, 255, 255, '{'}) // 16 MiB are to come
+		case "garbage":
+			_, _ = conn.Write(bytes.Repeat([]byte("x"), 1<<16))
+		case "valid":
+			q, err := encodeQuestion([]byte(event(fmt.Sprint("forged", os.Getpid(), "-", i), "ls")))
+			if err == nil && writeFrame(conn, q) == nil {
+				_, _ = readFrame(conn, maxFrame)
+			}
+		}
+		if open = append(open, conn); len(open) > 200 {
+			_ = open[0].Close()
+			open = open[1:]
+		}
+	}
+}
+
+// startFlood floods the endpoint with processes until the test ends.
+func startFlood(t *testing.T, socket, way string, processes int) {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range processes {
+		stdin, hold, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := execx.Start(t.Context(), execx.Cmd{Argv: []string{exe, asFlood, socket, way}, Stdin: stdin})
+		if err := errors.Join(err, stdin.Close()); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := hold.Close(); err != nil {
+				t.Error(err)
+			}
+			_ = p.Wait() // killed with the test's context, or ended by the pipe
+		})
+	}
+}
+
+func TestHundredAtOnce(t *testing.T) {
+	_, record, socket := serve(t, nil)
+	var all sync.WaitGroup
+	for i := range 100 {
+		all.Go(func() {
+			if exit, stderr := clientProcess(t, socket, event(fmt.Sprintf("t%d", i), "x")); exit != 0 {
+				t.Errorf("exit %d, %q", exit, stderr)
+			}
+		})
+	}
+	all.Wait()
+	got := record.all()
+	seen := map[int]bool{}
+	for _, v := range got {
+		seen[v.PID] = true
+		if v.PID == os.Getpid() || v.PID == 0 || v.UID != os.Getuid() {
+			t.Errorf("a caller is recorded as %d, user %d", v.PID, v.UID)
+		}
+	}
+	if len(got) != 100 || len(seen) < 90 { // a pid may come again
+		t.Errorf("%d verdicts on %d processes", len(got), len(seen))
+	}
+}
+
+// Floods neither get anything allowed nor keep the agent's own calls waiting,
+// nor the canary.
+func TestFloods(t *testing.T) {
+	for _, way := range []string{"silent", "slow", "garbage", "valid"} {
+		t.Run(way, func(t *testing.T) {
+			server, record, socket := serve(t, func(s *Server) {
+				s.Decide = func(_ context.Context, c Call, _ Talk) Decision {
+					return Decision{Allow: !strings.Contains(string(c.Input), "forbidden"), Rule: "test"}
+				}
+			})
+			startFlood(t, socket, way, 3)
+			canary, err := server.Canary()
+			if err != nil {
+				t.Fatal(err)
+			}
+			exit, stderr := clientProcess(t, socket, string(canary))
+			if err := server.CanaryProved(exit); err != nil {
+				t.Errorf("canary: %v, %q", err, stderr)
+			}
+			for i := range 10 {
+				if exit, stderr := clientProcess(t, socket, event(fmt.Sprint("good", i), "ls")); exit != 0 {
+					t.Errorf("exit %d, %q", exit, stderr)
+				}
+				if exit, _ := clientProcess(t, socket, event(fmt.Sprint("bad", i), "forbidden")); exit != 2 {
+					t.Errorf("a denied call ends with %d", exit)
+				}
+			}
+			big := event("big", strings.Repeat("x", MaxMessage-1000))
+			if exit, stderr := clientProcess(t, socket, big); exit != 0 {
+				t.Errorf("a big question: exit %d, %q", exit, stderr)
+			}
+			for _, v := range record.all() {
+				if strings.HasPrefix(v.ToolUseID, "bad") && v.Decision != audit.Deny {
+					t.Errorf("verdict %+v", v)
+				}
+			}
+		})
+	}
+}
+
+// A caller that is killed while its call is decided ends the decision, and what
+// is recorded is a denial.
+func TestKilledCallerEndsTheDecision(t *testing.T) {
+	deciding, ended := make(chan struct{}), make(chan error, 1)
+	_, record, socket := serve(t, func(s *Server) {
+		s.Decide = func(ctx context.Context, _ Call, talk Talk) Decision {
+			err := talk.Hold(ctx, time.Minute)
+			close(deciding)
+			<-ctx.Done()
+			ended <- err
+			return Decision{Allow: true}
+		}
+	})
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := execx.Start(t.Context(), execx.Cmd{Argv: []string{exe, asClient, socket}, Stdin: strings.NewReader(event("t", "x"))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-deciding
+	if err := p.Signal(syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	_ = p.Wait() // killed
+	if err := <-ended; err != nil {
+		t.Errorf("hold: %v", err)
+	}
+	got := record.wait(t, 1)
+	if got[0].Decision != audit.Deny || got[0].Rule != "caller" {
+		t.Errorf("verdicts = %+v", got)
+	}
+}
+
+func BenchmarkHook(b *testing.B) {
+	_, _, socket := serve(b, nil)
+	i := 0
+	for b.Loop() {
+		i++
+		if exit, stderr := ask1(b, socket, event(fmt.Sprint("t", i), "go test ./...")); exit != 0 {
+			b.Fatal(stderr)
+		}
+	}
+}
+
+func BenchmarkHookProcess(b *testing.B) {
+	_, _, socket := serve(b, nil)
+	i := 0
+	for b.Loop() {
+		i++
+		if exit, stderr := clientProcess(b, socket, event(fmt.Sprint("t", i), "go test ./...")); exit != 0 {
+			b.Fatal(stderr)
+		}
+	}
+}

@@ -37,7 +37,7 @@ func TestParseAnswer(t *testing.T) {
 		{"text behind", `{"decision":"allow"} ok`, PreBash},
 		{"a field twice", `{"decision":"deny","decision":"allow"}`, PreBash},
 		{"a field of another case", `{"Decision":"deny"}`, PreBash},
-		{"a misspelled field", `{"descision":"deny"}`, PreBash},
+		{"a misspelled field", `{"dedecision":"deny"}`, PreBash},
 		{"a misspelled decision", `{"decision":"denied"}`, PreBash},
 		{"a decision of another case", `{"decision":"Allow"}`, PreBash},
 		{"an empty decision", `{"decision":""}`, PreBash},

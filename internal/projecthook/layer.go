@@ -148,7 +148,10 @@ func (c *collector) others() {
 		case looked > maxLooked:
 			c.refuse(".", "there is more")
 			return fs.SkipAll
-		case err != nil, d.IsDir(), c.taken[name]:
+		case err != nil: // a directory that is closed to us
+			c.refuse(name, "it cannot be looked into")
+			return fs.SkipDir
+		case d.IsDir(), c.taken[name]:
 			return nil
 		}
 		why := "the call did not write it"

@@ -15,7 +15,7 @@ type layers struct {
 	lower, upper, work string
 }
 
-func newLayers(s *suite, t *testing.T) *layers {
+func newLayers(t *testing.T, s *suite) *layers {
 	t.Helper()
 	l := &layers{s: s, base: s.dir(t)}
 	l.lower, l.upper, l.work = l.dir(t, "lower"), l.dir(t, "upper"), l.dir(t, "work")
@@ -67,7 +67,7 @@ const changes = `cd /tree && echo more >> appended && chmod 755 mode && rm remov
 
 func testOverlayViews(s *suite) {
 	t := s.t
-	l := newLayers(s, t)
+	l := newLayers(t, s)
 	for _, name := range []string{"gone", "replaced", "dir", "dir/sub", "dirfile"} {
 		l.dir(t, "lower/"+name)
 	}
@@ -116,7 +116,7 @@ func testOverlayViews(s *suite) {
 // A single layer is a view as well, and a wrong set of layers is none.
 func testRefusedOverlays(s *suite) {
 	t := s.t
-	l := newLayers(s, t)
+	l := newLayers(t, s)
 	l.file(t, "f")
 	spec := s.spec(t)
 	spec.Mounts = []sandbox.Mount{{Kind: sandbox.MountOverlay, Lower: l.lower, Target: "/tree"}}

@@ -39,6 +39,13 @@ type Request struct {
 	CABundle string
 	// Interactive starts the agent on a terminal that a person looks at.
 	Interactive bool
+	// Trusted are the files of the base commit that steer the agent and that a
+	// person has agreed to: MCP servers, settings with their hooks, skills,
+	// subagents, commands. What is not here does nothing.
+	Trusted []TreeFile
+	// Instructions are the files of the base commit for which InstructionFile
+	// is true. They are read whether anything is trusted or not.
+	Instructions []TreeFile
 }
 
 // StandIn is the placeholder of a credential: an environment variable inside.
@@ -56,6 +63,8 @@ type Plan struct {
 	// API is where the credential belongs; zero when the agent has none.
 	API  Endpoint
 	Info sandbox.AgentInfo
+	// Notices are what a person should know of the plan.
+	Notices []string
 }
 
 // Endpoint is the server of an API.

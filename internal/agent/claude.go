@@ -45,6 +45,10 @@ func quiet() []string {
 	return []string{
 		"CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC=1",
 		"CLAUDE_CODE_DISABLE_OFFICIAL_MARKETPLACE_AUTOINSTALL=1",
+		// Prompts from the tree's .claude/scheduled_tasks.json.
+		"CLAUDE_CODE_DISABLE_CRON=1",
+		// CLAUDE.md of what --add-dir names; see command.
+		"CLAUDE_CODE_ADDITIONAL_DIRECTORIES_CLAUDE_MD=1",
 		"DISABLE_AUTOUPDATER=1",
 		"DISABLE_ERROR_REPORTING=1",
 		"DISABLE_FEEDBACK_COMMAND=1",
@@ -62,15 +66,23 @@ func (c Claude) Plan(_ context.Context, r Request) (Plan, error) {
 	if err := c.validate(r); err != nil {
 		return Plan{}, err
 	}
-	seeded, err := files(r, c.CLI.Version)
+	trusted, err := trustedProject(r.Trusted)
 	if err != nil {
 		return Plan{}, err
 	}
+	seeded, err := files(r, c.CLI.Version, trusted)
+	if err != nil {
+		return Plan{}, err
+	}
+	rules, left := instructions(r.Instructions)
 	p := Plan{
 		Env:    quiet(),
-		Files:  seeded,
+		Files:  append(seeded, rules...),
 		Mounts: []sandbox.Mount{{Kind: sandbox.MountBind, Source: c.CLI.Path, Target: ClaudePath, ReadOnly: true}},
 		Info:   sandbox.AgentInfo{Kind: KindClaude, Version: c.CLI.Version, Model: r.Model},
+	}
+	if left > 0 {
+		p.Notices = append(p.Notices, fmt.Sprintf("%d CLAUDE.md files of subdirectories are too many or too large to be read by themselves", left))
 	}
 	for _, name := range passed() {
 		if value := lookup(r.Environ, name); value != "" && lookup(r.Env, name) == "" {
@@ -83,7 +95,7 @@ func (c Claude) Plan(_ context.Context, r Request) (Plan, error) {
 	if err := p.provider(r); err != nil {
 		return Plan{}, err
 	}
-	p.command(r)
+	p.command(r, trusted)
 	return p, nil
 }
 
@@ -113,14 +125,24 @@ func (c Claude) validate(r Request) error {
 
 // command sets how the CLI is started. The goal never stands where it could be
 // taken for an option.
-func (p *Plan) command(r Request) {
+//
+// No settings but the managed ones and ours are read (--setting-sources of
+// nothing): not the repository's, so that they do nothing unless a person has
+// agreed to them, and not what the agent may write to the same places while it
+// runs. That takes CLAUDE.md along, which --add-dir brings back.
+func (p *Plan) command(r Request, trusted project) {
 	p.Argv = []string{ClaudePath}
 	if !r.Interactive {
 		p.Argv = append(p.Argv, "-p", "--output-format", "stream-json", "--verbose")
 		p.Stdin = []byte(r.Goal)
 	}
-	// The repository's own MCP servers stay off: nobody has looked at them.
-	p.Argv = append(p.Argv, "--dangerously-skip-permissions", "--strict-mcp-config")
+	p.Argv = append(p.Argv, "--dangerously-skip-permissions", "--strict-mcp-config", "--setting-sources=", "--add-dir="+r.Dir)
+	if trusted.settings != nil {
+		p.Argv = append(p.Argv, "--settings="+projectSetting)
+	}
+	if trusted.mcp {
+		p.Argv = append(p.Argv, "--mcp-config="+projectMCP)
+	}
 	if r.Model != "" {
 		p.Argv = append(p.Argv, "--model="+r.Model)
 	}

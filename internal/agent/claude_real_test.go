@@ -32,6 +32,9 @@ func TestMain(m *testing.M) {
 	if len(os.Args) == 3 && os.Args[1] == hookArg {
 		os.Exit(hook.ClientMain(os.Stdin, os.Stdout, os.Stderr, os.Args[2]))
 	}
+	if len(os.Args) > 1 && helpers()[os.Args[1]] != nil {
+		os.Exit(helpers()[os.Args[1]](os.Args[2:]))
+	}
 	os.Exit(m.Run())
 }
 
@@ -48,6 +51,7 @@ type session struct {
 	receipts *hook.Receipts
 	server   *hook.Server
 	socket   string
+	helper   string // the test binary where the CLI's user can run it
 }
 
 // memory is a sink that keeps the payloads.

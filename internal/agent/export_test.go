@@ -3,7 +3,7 @@ package agent
 // What tests outside the package look at.
 var (
 	// ManagedSettings wires the hooks of a CLI outside any sandbox.
-	ManagedSettings = managedSettings
+	ManagedSettings = func(command string) ([]byte, error) { return managedSettings(command, "/home/agent", project{}) }
 	// PackageName is the npm package for this machine.
 	PackageName = packageName
 )

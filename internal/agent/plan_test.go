@@ -2,6 +2,7 @@ package agent_test
 
 import (
 	"encoding/json"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -44,6 +45,11 @@ func TestPlanOfClaude(t *testing.T) {
 	if p.API != (agent.Endpoint{Scheme: "https", Host: "api.anthropic.com", Port: 443}) || !slices.Equal(p.Rules, []string{"api.anthropic.com"}) {
 		t.Errorf("api = %+v, rules = %q", p.API, p.Rules)
 	}
+	for _, want := range []string{"--setting-sources=", "--strict-mcp-config", "--add-dir=/project"} {
+		if !slices.Contains(p.Argv, want) {
+			t.Errorf("no %q in %q", want, p.Argv)
+		}
+	}
 	if len(p.Mounts) != 1 || !p.Mounts[0].ReadOnly || p.Mounts[0].Target != p.Argv[0] {
 		t.Errorf("mounts = %+v", p.Mounts)
 	}
@@ -76,7 +82,7 @@ func checkFiles(t *testing.T, files []sandbox.File) {
 	}
 	for _, event := range agent.HookEvents() {
 		h := managed.Hooks[event]
-		if len(h) != 1 || h[0].Matcher != "*" || h[0].Hooks[0].Command != sandbox.BinaryPath+" hook" || h[0].Hooks[0].Timeout < 60 {
+		if len(h) != 1 || h[0].Matcher != "*" || h[0].Hooks[0].Command != sandbox.BinaryPath+" hook" || h[0].Hooks[0].Timeout < 3700 || h[0].Hooks[0].Timeout > math.MaxInt32/1000 {
 			t.Errorf("hook of %s = %+v", event, h)
 		}
 	}

@@ -53,12 +53,19 @@ func TestClaudeAsksNothing(t *testing.T) {
 // watch runs a program on a terminal until its screen shows want.
 func watch(t *testing.T, s *session, argv, env []string, want string) string {
 	t.Helper()
+	return watchAs(t, s, argv, env, want, attributes())
+}
+
+// watchAs is watch with the attributes of the process.
+func watchAs(t *testing.T, s *session, argv, env []string, want string, attr *syscall.SysProcAttr) string {
+	t.Helper()
+	attr.Setsid, attr.Setctty = true, true
 	master, slave := terminal(t)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	p, err := execx.Start(ctx, execx.Cmd{
 		Argv: argv, Env: env, Dir: s.dir, Stdin: slave, Stdout: slave, Stderr: slave,
-		SysProcAttr: &syscall.SysProcAttr{Setsid: true, Setctty: true, Credential: attributes().Credential},
+		SysProcAttr: attr,
 	})
 	if err != nil {
 		t.Fatal(err)

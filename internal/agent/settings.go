@@ -13,8 +13,11 @@ import (
 const ManagedSettingsPath = "/etc/claude-code/managed-settings.json"
 
 // hookTimeout is what the CLI gives a hook, in seconds. There a timeout lets
-// the tool run, so it is far beyond the time our client takes to deny.
-const hookTimeout = 120
+// the tool run, so it is far beyond the life of our client, which may be held
+// for an hour while a person is asked. The CLI turns it into milliseconds of a
+// timer as it is: 7200 was tried against a hook that denies after 660 s, beyond
+// the 600 s that are the CLI's default, and above 2^31-1 ms it would be none.
+const hookTimeout = 7200
 
 // HookEvents are the events of Claude Code 2.1.197 that are wired to the hook.
 //
@@ -31,9 +34,10 @@ func HookEvents() []string {
 	}
 }
 
-// managedSettings wires every event to command. The project's own hooks are
-// left out: they are not ours to run unseen.
-func managedSettings(command string) ([]byte, error) {
+// managedSettings wires every event to command, and turns off whatever else a
+// repository or the agent itself could bring along. It is the second lock: with
+// the options of Plan the CLI does not look for it in the first place.
+func managedSettings(command, home string, p project) ([]byte, error) {
 	type hook struct {
 		Type    string `json:"type"`
 		Command string `json:"command"`
@@ -47,15 +51,26 @@ func managedSettings(command string) ([]byte, error) {
 	for _, event := range HookEvents() {
 		hooks[event] = []group{{Matcher: "*", Hooks: []hook{{Type: "command", Command: command, Timeout: hookTimeout}}}}
 	}
-	return json.MarshalIndent(map[string]any{
-		"allowManagedHooksOnly":             true,
+	locked := []string{"agents", "hooks", "mcp"}
+	if !p.commands {
+		locked = append(locked, "skills") // managed commands are off with it, managed skills are not
+	}
+	settings := map[string]any{
+		"allowManagedHooksOnly": true,
+		// Asked of the project's settings even when they are turned off.
+		"autoMemoryDirectory":               home + "/.claude/memory",
 		"disableAllHooks":                   false,
 		"hooks":                             hooks,
 		"skipDangerousModePermissionPrompt": true,
+		"strictPluginOnlyCustomization":     locked,
 		// WebFetch asks the vendor about each host first; here the gateway
 		// says which hosts may be reached.
 		"skipWebFetchPreflight": true,
-	}, "", "  ")
+	}
+	if p.settings == nil {
+		settings["strictKnownMarketplaces"] = []string{} // no plugins from anywhere
+	}
+	return json.MarshalIndent(settings, "", "  ")
 }
 
 // userState is ~/.claude.json as it is after every first-run dialog was
@@ -86,8 +101,9 @@ func userState(r Request, version string) ([]byte, error) {
 }
 
 // files are what Claude Code finds when it starts.
-func files(r Request, version string) ([]sandbox.File, error) {
-	settings, err := managedSettings(sandbox.BinaryPath + " hook")
+func files(r Request, version string, p project) ([]sandbox.File, error) {
+	home := strings.TrimSuffix(r.Home, "/")
+	settings, err := managedSettings(sandbox.BinaryPath+" hook", home, p)
 	if err != nil {
 		return nil, fmt.Errorf("encode managed settings: %w", err)
 	}
@@ -95,8 +111,8 @@ func files(r Request, version string) ([]sandbox.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode user state: %w", err)
 	}
-	return []sandbox.File{
+	return append([]sandbox.File{
 		{Path: ManagedSettingsPath, Data: settings, Mode: 0o444},
-		{Path: strings.TrimSuffix(r.Home, "/") + "/.claude.json", Data: state, Mode: 0o600, Owned: true},
-	}, nil
+		{Path: home + "/.claude.json", Data: state, Mode: 0o600, Owned: true},
+	}, p.files...), nil
 }

@@ -106,7 +106,7 @@ func (a *Asker) wait(ctx context.Context, q Question, wait time.Duration) Answer
 		prompter.Go(func() { a.prompt(prompt, q, typed) })
 	}
 	answer := a.first(ctx, q, wait, typed)
-	stop(Settled{answer})
+	stop(SettledError{answer})
 	prompter.Wait()
 	return answer
 }

@@ -100,12 +100,12 @@ func (a Answer) Word() string {
 	return "denied"
 }
 
-// Settled is the cause of the end of a prompt's context when the question was
+// SettledError is the cause of the end of a prompt's context when the question was
 // answered elsewhere.
-type Settled struct{ Answer Answer }
+type SettledError struct{ Answer Answer }
 
 // Error implements error.
-func (s Settled) Error() string { return s.Answer.Word() + " by " + s.Answer.By }
+func (s SettledError) Error() string { return s.Answer.Word() + " by " + s.Answer.By }
 
 // Book is where questions stand for every process of a user. All methods give
 // the errors above, wrapped.
@@ -123,7 +123,7 @@ type Book interface {
 }
 
 // Prompter asks on a terminal. When ctx ends first it takes the question away
-// and returns; context.Cause may be a Settled that says how it was answered.
+// and returns; context.Cause may be a SettledError that says how it was answered.
 type Prompter interface {
 	Prompt(ctx context.Context, q Question) (Answer, error)
 }

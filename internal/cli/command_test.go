@@ -21,12 +21,12 @@ type ran struct {
 }
 
 // run runs a command of its own.
-func run(t *testing.T, screen term.Screen, in string, tty bool, make func(*deps) *cobra.Command, args ...string) ran {
+func run(t *testing.T, screen term.Screen, in string, tty bool, command func(*deps) *cobra.Command, args ...string) ran {
 	t.Helper()
 	var out bytes.Buffer
 	screen.W = &out
 	d := &deps{streams: term.Streams{In: strings.NewReader(in), InTTY: tty, Out: &screen, Err: term.Plain(&bytes.Buffer{})}}
-	cmd := make(d)
+	cmd := command(d)
 	cmd.SilenceUsage, cmd.SilenceErrors = true, true
 	cmd.SetOut(&out)
 	cmd.SetArgs(append([]string{}, args...)) // nil is those of the test binary

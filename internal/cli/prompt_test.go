@@ -66,7 +66,7 @@ func promptChild(ctx context.Context, mode string) int {
 	go func() {
 		select {
 		case <-elsewhere:
-			cancel(approval.Settled{Answer: approval.Answer{Allow: true, By: "bob"}})
+			cancel(approval.SettledError{Answer: approval.Answer{Allow: true, By: "bob"}})
 		case <-stop:
 			cancel(errors.New("stopped"))
 		}

@@ -109,11 +109,7 @@ type walked struct {
 
 // unknown reports that a part of the line was not understood.
 func (f *finder) unknown(format string, args ...any) {
-	reason := format
-	if len(args) > 0 {
-		reason = fmt.Sprintf(format, args...)
-	}
-	reason = brief(reason)
+	reason := brief(fmt.Sprintf(format, args...))
 	if _, twice := f.seen["?"+reason]; twice || f.quiet > 0 || len(f.script.Unknown) >= maxReasons {
 		return
 	}
@@ -128,7 +124,7 @@ func (f *finder) bound(reason string) {
 	}
 	quiet := f.quiet
 	f.over, f.quiet = true, 0
-	f.unknown(reason)
+	f.unknown("%s", reason)
 	f.quiet = quiet
 }
 

@@ -2,7 +2,6 @@ package shell_test
 
 import (
 	"strings"
-	"testing"
 
 	"agentprocess/internal/shell"
 )

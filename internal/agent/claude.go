@@ -47,6 +47,9 @@ func quiet() []string {
 		"CLAUDE_CODE_DISABLE_OFFICIAL_MARKETPLACE_AUTOINSTALL=1",
 		// Prompts from the tree's .claude/scheduled_tasks.json.
 		"CLAUDE_CODE_DISABLE_CRON=1",
+		// What the agents of a workflow do is not in the transcript, so that
+		// nobody would miss a receipt.
+		"CLAUDE_CODE_DISABLE_WORKFLOWS=1",
 		// CLAUDE.md of what --add-dir names; see command.
 		"CLAUDE_CODE_ADDITIONAL_DIRECTORIES_CLAUDE_MD=1",
 		"DISABLE_AUTOUPDATER=1",

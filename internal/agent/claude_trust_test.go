@@ -325,7 +325,7 @@ func TestUntrustedRepositoryDoesNothingOnATerminal_T_J5(t *testing.T) {
 				r.Trusted, want = files, "EVIL-STATUS"
 			}
 			argv, env, _ := s.managed(r, s.judged())
-			screen := watchAs(t, s, argv, env, want, namespaced())
+			screen := watch(t, s, argv, env, want)
 			got := names(t, marks)
 			if slices.Contains(got, "local-statusLine") != trusted || !trusted && len(got) != 0 {
 				t.Errorf("marks = %q\n%s", got, screen)
@@ -433,9 +433,16 @@ printf '%s' '{"mcpServers":{"own":{"command":"` + mark + `mcp"}}}' > .mcp.json
 	}
 }
 
+// workflow would run an agent whose calls are not in the transcript.
+const workflow = `export const meta = {name: "w", description: "d", phases: [{title: "a"}]}
+return await agent("BESIDE the transcript", {label: "x"})`
+
 // Every way to run a tool asks the hook first, and says who asks.
 func TestEveryCallAsksTheHook_T_J5(t *testing.T) {
 	script := scripted.Script{Conversations: []scripted.Conversation{
+		{Name: "beside", Match: scripted.Match{Contains: "BESIDE"}, Turns: []scripted.Turn{
+			{Tools: tool("Bash", map[string]any{"command": "touch beside-ran"})}, {Text: "beside"},
+		}},
 		{Name: "below", Match: scripted.Match{Contains: "BELOW"}, Turns: []scripted.Turn{
 			{Tools: append(tool("Bash", map[string]any{"command": "true # below"}), tool("mcp__evil__mark", map[string]any{"from": "below"})...)}, {Text: "below"},
 		}},
@@ -448,6 +455,9 @@ func TestEveryCallAsksTheHook_T_J5(t *testing.T) {
 				tool("Agent", map[string]any{"description": "d", "prompt": "BELOW again", "subagent_type": "general-purpose"}),
 				tool("Read", map[string]any{"file_path": "{{cwd}}/sub/f.txt"}),
 			)},
+			{Tools: tool("Agent", map[string]any{"description": "d", "prompt": "BESIDE", "subagent_type": "general-purpose", "run_in_background": true})},
+			{Tools: tool("Bash", map[string]any{"command": "for i in $(seq 600); do test -e beside-ran && break; sleep 0.1; done"})},
+			{Tools: tool("Workflow", map[string]any{"script": workflow})},
 			{Text: "all done"},
 		}},
 	}}
@@ -488,8 +498,8 @@ func TestEveryCallAsksTheHook_T_J5(t *testing.T) {
 		got[fmt.Sprintf("%s agent=%t", e.Tool, e.Agent != "")]++
 	}
 	want := map[string]int{
-		"mcp__evil__mark agent=false": 1, "Bash agent=false": 3, "Agent agent=false": 2, "Read agent=false": 1,
-		"Bash agent=true": 2, "mcp__evil__mark agent=true": 2,
+		"mcp__evil__mark agent=false": 1, "Bash agent=false": 4, "Agent agent=false": 3, "Read agent=false": 1,
+		"Bash agent=true": 3, "mcp__evil__mark agent=true": 2,
 	}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("calls = %v\nwant    %v\n%s", got, want, out)

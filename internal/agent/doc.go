@@ -17,6 +17,12 @@
 //   - All output from inside is hostile: lines, texts and counts are bounded,
 //     and what does not parse is passed on as plain output.
 //   - The agent starts without a dialog, and no hook of its events is unwired.
+//   - What a repository brings to steer the agent does nothing unless it is in
+//     Request.Trusted; then it is a copy of the base commit's, out of the
+//     agent's reach. What the agent writes to the same places, in the tree or at
+//     home, does nothing in its own run. CLAUDE.md and .claude/rules are read.
+//   - Every tool call of the agent is in its transcript: what would run tools
+//     beside it is off.
 //
 // It must not start sandboxes, open sockets, or know where credentials rest.
 package agent

@@ -43,10 +43,10 @@ func instructions(list []TreeFile) (files []sandbox.File, left int) {
 	list = slices.CompactFunc(list, func(a, b TreeFile) bool { return a.Path == b.Path })
 	size := 0
 	for _, f := range list {
-		if !f.regular() || !InstructionFile(f.Path) {
+		if !InstructionFile(f.Path) || !f.regular() && !f.link() {
 			continue
 		}
-		if len(files) == maxInstructions || size+len(f.Data) > maxInstructionBytes {
+		if len(files) == maxInstructions || len(f.Path) > 1024 || size+len(f.Data) > maxInstructionBytes {
 			left++
 			continue
 		}
@@ -56,22 +56,28 @@ func instructions(list []TreeFile) (files []sandbox.File, left int) {
 	return files, left
 }
 
-// rule is an instruction file that applies in its directory.
+// rule is an instruction file that applies in its directory. Of a link, such as
+// CLAUDE.md to AGENTS.md beside it, it says where it leads: the agent reads that
+// by itself, with its own eyes only.
 func rule(f TreeFile) []byte {
+	text := f.Data
+	if f.link() {
+		text = fmt.Appendf(nil, "%s is a link to %q: read that file before you work here.\n", f.Path, f.Data)
+	}
 	dir := path.Dir(f.Path)
 	if path.Base(dir) == ".claude" {
 		dir = path.Dir(dir)
 	}
 	if dir == "." {
-		return f.Data
+		return text
 	}
 	// A JSON string without escapes is a YAML string.
 	glob, err := json.Marshal(literal(dir) + "/**")
 	if err != nil {
-		return f.Data // strings always have a JSON form
+		return text // strings always have a JSON form
 	}
 	head := fmt.Sprintf("---\npaths:\n  - %s\n---\nFrom %s of this project; paths in it are relative to its directory.\n\n", glob, f.Path)
-	return append([]byte(head), f.Data...)
+	return append([]byte(head), text...)
 }
 
 // literal is a pattern that fits a path: what has a meaning in patterns or in

@@ -43,6 +43,9 @@ type TreeFile struct {
 // are never followed.
 func (f TreeFile) regular() bool { return f.Mode&0o170000 == 0o100000 }
 
+// link says whether the file is a link, whose target is its content.
+func (f TreeFile) link() bool { return f.Mode&0o170000 == 0o120000 }
+
 // mode is the mode of the read-only copy.
 func (f TreeFile) mode() uint32 {
 	if f.Mode&0o111 != 0 {

@@ -163,12 +163,15 @@ func TestPlanOfInstructions(t *testing.T) {
 	p, files := planned(t, func(r *agent.Request) {
 		r.Instructions = []agent.TreeFile{
 			treeFile("CLAUDE.local.md", "local"), treeFile("a/CLAUDE.md", "of a"), treeFile("a/.claude/CLAUDE.md", "more of a"),
-			treeFile(`odd "x", {y}/CLAUDE.md`, "odd"), treeFile("CLAUDE.md", "no"), {Path: "b/CLAUDE.md", Mode: 0o120000, Data: []byte("/etc/passwd")},
+			treeFile(`odd "x", {y}/CLAUDE.md`, "odd"), treeFile("CLAUDE.md", "no"),
+			{Path: "b/CLAUDE.md", Mode: 0o120000, Data: []byte("AGENTS.md")},
+			{Path: "c/CLAUDE.md", Mode: 0o160000},
 		}
 	})
 	want := map[string]string{
 		".claude/rules/CLAUDE.local.md":          "local",
 		".claude/rules/a/CLAUDE.md":              "---\npaths:\n  - \"a/**\"\n---\nFrom a/CLAUDE.md of this project; paths in it are relative to its directory.\n\nof a",
+		".claude/rules/b/CLAUDE.md":              "---\npaths:\n  - \"b/**\"\n---\nFrom b/CLAUDE.md of this project; paths in it are relative to its directory.\n\nb/CLAUDE.md is a link to \"AGENTS.md\": read that file before you work here.\n",
 		".claude/rules/a/.claude/CLAUDE.md":      "---\npaths:\n  - \"a/**\"\n---\nFrom a/.claude/CLAUDE.md of this project; paths in it are relative to its directory.\n\nmore of a",
 		".claude/rules/odd \"x\", {y}/CLAUDE.md": "---\npaths:\n  - \"odd ?x?? ?y?/**\"\n---\nFrom odd \"x\", {y}/CLAUDE.md of this project; paths in it are relative to its directory.\n\nodd",
 	}

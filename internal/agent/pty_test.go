@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -53,12 +52,10 @@ func TestClaudeAsksNothing(t *testing.T) {
 // watch runs a program on a terminal until its screen shows want.
 func watch(t *testing.T, s *session, argv, env []string, want string) string {
 	t.Helper()
-	return watchAs(t, s, argv, env, want, attributes())
-}
-
-// watchAs is watch with the attributes of the process.
-func watchAs(t *testing.T, s *session, argv, env []string, want string, attr *syscall.SysProcAttr) string {
-	t.Helper()
+	attr := attributes()
+	if s.helper != "" {
+		attr = namespaced() // argv starts with it
+	}
 	attr.Setsid, attr.Setctty = true, true
 	master, slave := terminal(t)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

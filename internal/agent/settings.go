@@ -60,6 +60,7 @@ func managedSettings(command, home string, p project) ([]byte, error) {
 		// Asked of the project's settings even when they are turned off.
 		"autoMemoryDirectory":               home + "/.claude/memory",
 		"disableAllHooks":                   false,
+		"disableWorkflows":                  true,
 		"hooks":                             hooks,
 		"skipDangerousModePermissionPrompt": true,
 		"strictPluginOnlyCustomization":     locked,

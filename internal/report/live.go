@@ -41,6 +41,7 @@ type Live struct {
 	doing   string            // for the status line
 	below   int               // lines of the status and footer that stand on the screen
 	footer  []term.Cell       // see Footer
+	watched map[string]bool   // hooks whose failure to do more than watch was said
 	flooded bool              // the note about shownDenials was printed
 	err     error
 }
@@ -60,7 +61,7 @@ const (
 func NewLive(screen *term.Screen, options LiveOptions) *Live {
 	return &Live{
 		screen: screen, paint: screen.Paint(), options: options,
-		digest: NewDigest(), open: map[string]string{},
+		digest: NewDigest(), open: map[string]string{}, watched: map[string]bool{},
 	}
 }
 
@@ -128,6 +129,8 @@ func (l *Live) show(p audit.Payload, fresh bool) {
 		l.verdict(p, fresh)
 	case audit.Question:
 		l.begin(groupAct, l.question(p)...)
+	case audit.OwnHook:
+		l.ownHook(p)
 	case audit.Held:
 		l.begin(groupAct, l.held(p)...)
 	case audit.Request:

@@ -417,6 +417,8 @@ func FuzzLive(f *testing.F) {
 			audit.Question{ID: name, ToolUseID: name, Subject: text, Rule: name, Reason: text, Unattended: bad},
 			audit.Verdict{ID: name, ToolUseID: name, Tool: name, Decision: audit.Allow, Action: audit.ActionAsk, Rule: text, By: name},
 			audit.Verdict{ID: name, Tool: text, Decision: audit.Allow, Action: audit.ActionWarn, Rule: text, Reason: name},
+			audit.OwnHook{Hook: name, Decision: audit.Deny, Observed: bad, Reason: text, Failure: name, Modified: true},
+			audit.OwnHook{Hook: text, Decision: audit.Allow, Changed: []string{text, name}},
 			audit.Held{ID: text, Subject: name, Paths: []string{text, name}, Reason: text},
 			audit.Outcome{Outcome: sandbox.Outcome(name), Reason: text, Flagged: []string{text}, Run: sandbox.Run{Name: name, Branch: text, Base: text}},
 		} {

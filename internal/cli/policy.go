@@ -1,0 +1,177 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"agentprocess/internal/approval"
+	"agentprocess/internal/report"
+	"agentprocess/internal/service"
+	"agentprocess/internal/term"
+	"agentprocess/internal/toolpolicy"
+)
+
+// policyService is what the commands below `policy` need.
+type policyService interface {
+	Pending(ctx context.Context) ([]approval.Question, error)
+	Answer(ctx context.Context, id string, a approval.Answer) error
+	PolicyRules(ctx context.Context, q service.PolicyQuery) ([]toolpolicy.RuleInfo, error)
+}
+
+// policyOptions are where `policy` gets its service and the time.
+type policyOptions struct {
+	open func(context.Context) (policyService, error)
+	now  func() time.Time
+}
+
+func newCmdPolicy(d *deps, o policyOptions) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "policy",
+		Short: "See the rules agents are held to, and answer what they ask",
+		Long: `policy shows the rules that judge an agent's tool calls, lists the questions
+they put to a person, and answers them.` + exitStatus(),
+		Args: knownCommand,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		// As many letters may be wrong in a word for it to be suggested.
+		SuggestionsMinimumDistance: 2,
+	}
+	cmd.AddCommand(newCmdPolicyShow(d, o), newCmdPolicyPending(d, o), newCmdPolicyAnswer(d, o))
+	return cmd
+}
+
+func newCmdPolicyShow(d *deps, o policyOptions) *cobra.Command {
+	var json bool
+	q := service.PolicyQuery{Dir: "."}
+	cmd := &cobra.Command{
+		Use:   "show [NAME]",
+		Short: "Show the rules in force: built in, yours, the project's",
+		Long: `show lists every rule that judges tool calls, with its action, where it stands
+and why: those that an agent runs under, or without NAME those that an agent
+would start with now. Rules that are switched off or ignored are listed with
+the reason. A rule is switched off by its name, with disable = ["RULE"] in
+policy.toml.` + exitStatus(exitRepository, exitNotFound, "\n  15  a policy.toml is wrong"),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 1 {
+				return usage(cmd, "%d arguments, want NAME or nothing", len(args))
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				q.Name = args[0]
+			}
+			return runPolicyShow(cmd.Context(), d, o, q, json)
+		},
+	}
+	cmd.Flags().BoolVar(&json, "json", false, "print JSON")
+	cmd.Flags().StringVar(&q.Base, "base", "", "take the project's policy from this commit (default HEAD)")
+	return cmd
+}
+
+func runPolicyShow(ctx context.Context, d *deps, o policyOptions, q service.PolicyQuery, json bool) error {
+	svc, err := o.open(ctx)
+	if err != nil {
+		return err
+	}
+	rules, err := svc.PolicyRules(ctx, q)
+	if err != nil {
+		return err
+	}
+	if json {
+		return report.JSON(d.streams.Out, ruleViews(rules))
+	}
+	return d.printRules(rules)
+}
+
+// ruleView is a rule as --json gives it.
+type ruleView struct {
+	ID     string            `json:"id"`
+	Action toolpolicy.Action `json:"action"`
+	Source string            `json:"source"`
+	Line   int               `json:"line,omitempty"`
+	Match  string            `json:"match"`
+	Reason string            `json:"reason"`
+	Over   []string          `json:"over"`
+	Off    bool              `json:"off"`
+	Note   string            `json:"note,omitempty"`
+}
+
+func ruleViews(rules []toolpolicy.RuleInfo) []ruleView {
+	views := make([]ruleView, len(rules))
+	for i, r := range rules {
+		views[i] = ruleView{
+			ID: r.ID, Action: r.Action, Source: r.Source, Line: r.Line, Match: r.Match, Reason: r.Reason,
+			Over: append([]string{}, r.Over...), Off: r.Off, Note: r.Note,
+		}
+	}
+	return views
+}
+
+// printRules shows rules in a table, and below it what does not hold.
+func (d *deps) printRules(rules []toolpolicy.RuleInfo) error {
+	t := term.Table{Columns: []term.Column{
+		{Title: "RULE"}, {Title: "ACTION"}, {Title: "FROM"}, {Title: "MATCHES", Shrink: true}, {Title: "WHY", Shrink: true},
+	}}
+	notes := term.Table{Indent: "  ", Columns: []term.Column{{}, {}}}
+	noted := 0
+	for _, r := range rules {
+		t.Add(ruleRow(r)...)
+		if r.Note != "" {
+			noted++
+			notes.Add(term.Cell{Text: r.ID, Style: term.StyleBold}, term.Text(r.Note))
+		}
+	}
+	out := d.streams.Out
+	if err := t.Write(out); err != nil || noted == 0 {
+		return err
+	}
+	fmt.Fprintf(out, "\n%s\n", out.Paint().Bold("switched off or ignored"))
+	return notes.Write(out)
+}
+
+func ruleRow(r toolpolicy.RuleInfo) []term.Cell {
+	from := shortPath(r.Source)
+	if r.Line > 0 {
+		from += fmt.Sprintf(":%d", r.Line)
+	}
+	match := r.Match
+	if len(r.Over) > 0 {
+		match += ", over " + strings.Join(r.Over, ", ")
+	}
+	if r.Off {
+		return []term.Cell{
+			{Text: r.ID, Style: term.StyleDim}, {Text: "off", Style: term.StyleDim}, {Text: from, Style: term.StyleDim},
+			{Text: match, Style: term.StyleDim}, {Text: r.Reason, Style: term.StyleDim},
+		}
+	}
+	return []term.Cell{
+		{Text: r.ID, Style: term.StyleBold}, {Text: string(r.Action), Style: actionStyle(r.Action)}, term.Text(from),
+		term.Text(match), term.Text(r.Reason),
+	}
+}
+
+func actionStyle(a toolpolicy.Action) term.Style {
+	switch a {
+	case toolpolicy.Deny:
+		return term.StyleRed
+	case toolpolicy.Ask, toolpolicy.Warn:
+		return term.StyleYellow
+	case toolpolicy.Allow:
+		return term.StyleGreen
+	default:
+		return term.StylePlain
+	}
+}
+
+// shortPath leaves what a column has room for of a long path: its end.
+func shortPath(source string) string {
+	if !filepath.IsAbs(source) {
+		return source
+	}
+	return filepath.Join("…", filepath.Base(filepath.Dir(source)), filepath.Base(source))
+}

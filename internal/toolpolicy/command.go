@@ -176,11 +176,14 @@ func parseOption(s string) (o option, err error) {
 // options count wherever they stand, operands in their order, and more of
 // both may follow. What is not known may be anything.
 func (p wordPattern) match(c *command) match {
+	if len(c.Words) == 0 {
+		return no // a redirection
+	}
 	if c.Name == "" {
 		return maybe // the name could be anything, and bring words of its own
 	}
 	if p.path {
-		if len(c.Words) == 0 || !p.name.matches(c.Words[0].Text) {
+		if !p.name.matches(c.Words[0].Text) {
 			return no
 		}
 	} else if !p.name.matches(c.Name) {

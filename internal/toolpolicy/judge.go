@@ -17,7 +17,7 @@ func (p *Policy) Judge(ctx context.Context, c Call, resolve Resolver) Verdict {
 	if err != nil {
 		return Verdict{Action: Deny, Rule: RuleMalformed, Source: BuiltinSource, Reason: fmt.Sprintf("%s: %v.", RuleMalformed, err)}
 	}
-	j := &judging{policy: p, call: c, odd: sc.odd}
+	j := &judging{policy: p, call: c, scene: sc}
 	if err := j.place(ctx, sc.subjects, resolve); err != nil {
 		return Verdict{
 			Action: Deny, Rule: RuleUnresolved, Source: BuiltinSource,
@@ -35,9 +35,9 @@ func (p *Policy) Judge(ctx context.Context, c Call, resolve Resolver) Verdict {
 
 // judging is one call while it is judged.
 type judging struct {
-	policy        *Policy
-	call          Call
-	odd           []string
+	policy *Policy
+	call   Call
+	scene
 	lexical, real roots
 	hits          []hit
 }
@@ -75,11 +75,16 @@ func (j *judging) hold(a *active, subjects []*subject) {
 			}
 		}
 	}
-	if len(j.odd) > 0 && len(a.commands)+len(a.env) > 0 {
-		h := hit{action: a.action, rule: a, sure: maybe}
-		if !j.covered(h, &subject{tool: j.call.Tool}) {
-			j.hits = append(j.hits, h)
-		}
+	h := hit{action: a.action, rule: a, sure: maybe}
+	switch mentioned := func(p commandPattern) bool { return p.from == nil && p.mentions(j.code) }; {
+	case len(j.odd) > 0 && len(a.commands)+len(a.env) > 0:
+	case j.code != "" && slices.ContainsFunc(a.commands, mentioned):
+		h.what = j.codeIn + " code"
+	default:
+		return
+	}
+	if !j.covered(h, &subject{tool: j.call.Tool}) {
+		j.hits = append(j.hits, h)
 	}
 }
 
@@ -286,6 +291,11 @@ func (j *judging) at(patterns []pathGlob, t *target, p string, r roots) (on, dir
 		return true, true
 	}
 	// Who deletes or moves a directory does so to all that is in it.
+	if t.within {
+		if _, all := below(p, r.workspace); all {
+			return false, false // some of the files of a whole tree: not surely these
+		}
+	}
 	return t.access&remove != 0 && !except && slices.ContainsFunc(patterns, func(g pathGlob) bool { return g.inside(p, r) }), false
 }
 

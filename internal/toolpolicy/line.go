@@ -1,7 +1,11 @@
 package toolpolicy
 
 import (
+	"regexp"
+	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"agentprocess/internal/shell"
 )
@@ -11,13 +15,20 @@ func openLine(call *subject, line string) scene {
 	script := shell.Parse(line)
 	sc := scene{}
 	for _, why := range script.Unknown {
-		if !ordinary(why) {
+		switch language, isCode := strings.CutSuffix(why, " code"); {
+		case isCode && isLanguage(language):
+			if starterPattern.MatchString(line) {
+				sc.code, sc.codeIn = line, language
+			}
+		case why == "file to sh" || strings.HasPrefix(why, "file \""):
+			// What is in files is the program's own.
+		default:
 			sc.odd = append(sc.odd, why)
 		}
 	}
 	var earlier []*command
 	for _, c := range script.Commands {
-		s := &subject{tool: call.tool, mcp: call.mcp, cmd: &command{Command: c}, earlier: earlier}
+		s := &subject{tool: call.tool, mcp: call.mcp, cmd: &command{Command: c}, env: c.Env, earlier: earlier}
 		s.targets = targetsOf(s.cmd)
 		s.addURLs()
 		sc.subjects = append(sc.subjects, s)
@@ -27,6 +38,73 @@ func openLine(call *subject, line string) scene {
 		sc.subjects = []*subject{call}
 	}
 	return sc
+}
+
+// isLanguage says whether the code of a program that internal/shell could not
+// read is such that no rule for commands is about it. That of other shells and
+// editors is not: it is just another way to write a command.
+func isLanguage(name string) bool {
+	return slices.Contains([]string{
+		"python", "perl", "ruby", "node", "deno", "php", "awk", "crontab", "lua", "luajit", "julia", "groovy", "elixir", "osascript", "Rscript", "R", "ghc",
+		"guile", "racket", "sbcl", "clojure", "clj", "tclsh", "scala", "kotlin", "swift", "raku", "janet", "ocaml", "erl", "octave", "irb", "jshell", "bb",
+	}, name)
+}
+
+// starterPattern finds what starts programs in the languages there are.
+var starterPattern = regexp.MustCompile("(?i)system|subprocess|popen|spawn|exec|child_process|\\bqx\\b|%x|`|shell_|shell=|\\brun\\b|\\|\\s*getline|print\\s*\\|")
+
+// mentions says whether code names the program and the words of a pattern.
+func (p wordPattern) mentions(code string) bool {
+	if !p.name.in(code) {
+		return false
+	}
+	for _, o := range p.operands {
+		if !o.any() && !o.in(code) {
+			return false
+		}
+	}
+	for _, o := range p.options {
+		if !strings.Contains(code, o.text) {
+			return false
+		}
+	}
+	return len(p.operands)+len(p.options) > 0
+}
+
+// in says whether one of the texts that a pattern stands for is a word of code.
+func (g wordGlob) in(code string) bool {
+	if g.literal {
+		return isWordOf(code, g.pattern)
+	}
+	list, ok := strings.CutPrefix(g.pattern, "{")
+	if list, ok = strings.CutSuffix(list, "}"); !ok {
+		return false
+	}
+	for alternative := range strings.SplitSeq(list, ",") {
+		if isWordOf(code, alternative) {
+			return true
+		}
+	}
+	return false
+}
+
+// isWordOf says whether word stands in text with no letter or digit beside it.
+func isWordOf(text, word string) bool {
+	letter := func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) || r == '_' }
+	for at := 0; word != ""; {
+		i := strings.Index(text[at:], word)
+		if i < 0 {
+			return false
+		}
+		at += i
+		before, _ := utf8.DecodeLastRuneInString(text[:at])
+		after, _ := utf8.DecodeRuneInString(text[at+len(word):])
+		if !letter(before) && !letter(after) {
+			return true
+		}
+		at += len(word)
+	}
+	return false
 }
 
 // addURLs adds the URLs among a command's words.
@@ -69,15 +147,11 @@ func (s *subject) addURLs() {
 	}
 }
 
-// lead is what a word that is not known surely begins with: only of a home
-// directory that can be told.
+// lead is what a word that is not known surely begins with: only that of a
+// home directory can be told.
 func lead(w shell.Word) string {
 	if !w.Known && strings.HasPrefix(w.Text, "~") {
 		return w.Text
 	}
 	return ""
 }
-
-// ordinary says whether a reason of the shell's is one that rules for commands
-// do not follow: code of another language.
-func ordinary(why string) bool { return false }

@@ -13,7 +13,7 @@ func TestParseProblems(t *testing.T) {
 		name, text string
 		want       []string
 	}{
-		{"no TOML", "a = ", []string{"p:1:5: "}},
+		{"no TOML", "a = ", []string{"p:1:4: "}},
 		{"no TOML, later", "unparsed = \"deny\"\n\nx y", []string{"p:3:3: "}},
 		{"a key twice", "unparsed = \"deny\"\nunparsed = \"ask\"", []string{"p:2"}},
 		{"unknown key", "rules = []", []string{`p:1:1: unknown key "rules"`}},

@@ -129,7 +129,7 @@ func (g pathGlob) matchesRel(rel string) bool {
 // a clean absolute path: what is done to dir is done to that.
 func (g pathGlob) inside(dir string, r roots) bool {
 	rel, ok := below(dir, path.Join(r.of(g.base), g.fixed))
-	return ok && rel != "."
+	return ok && (rel != "." || !g.deep)
 }
 
 // matchesTail says whether tail, the known end of a path, could be that of a

@@ -70,6 +70,9 @@ type scene struct {
 	subjects []*subject
 	// odd says what of a command line was not understood.
 	odd []string
+	// code is the line when it has code of another language, codeIn, that
+	// starts programs.
+	code, codeIn string
 }
 
 // errMalformed is input that is not what the tool takes.

@@ -69,7 +69,7 @@ func (j *judging) answer(h hit) Verdict {
 func (j *judging) unparsedReason(h hit) string {
 	why := strings.Join(j.odd, "; ")
 	if len(h.what) > 0 {
-		why = quote(h.what) + " is not known before it runs"
+		why = "what " + quote(h.what) + " does is not known before it runs"
 	}
 	return fmt.Sprintf("This could be what rule %s is about, and it cannot be told: %s. Write commands plainly: the program, its subcommand and its options as they are, "+
 		"not from variables, substitutions, eval or a pipe into a shell; put longer programs into a file.", h.rule.id, why)

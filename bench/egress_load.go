@@ -98,7 +98,11 @@ func (p *proxied) tlsOnce(ctx context.Context, authority, host string, roots *x5
 	if err := secure.HandshakeContext(ctx); err != nil {
 		return errors.Join(err, conn.Close())
 	}
-	if _, err := io.WriteString(secure, "GET / HTTP/1.1\r\nHost: "+host+"\r\n\r\n"); err != nil {
+	named := strings.TrimSuffix(authority, ":443")
+	if p.proxy == "" {
+		named = host
+	}
+	if _, err := io.WriteString(secure, "GET / HTTP/1.1\r\nHost: "+named+"\r\n\r\n"); err != nil {
 		return errors.Join(err, conn.Close())
 	}
 	_, err = small(bufio.NewReader(secure))
@@ -158,7 +162,7 @@ func (p *proxied) webRequests(ctx context.Context, count int) error {
 			return errors.Join(err, conn.Close())
 		}
 		last, err := small(br)
-		if last || err != nil {
+		if last || p.closes || err != nil {
 			if err := errors.Join(err, conn.Close()); err != nil {
 				return err
 			}

@@ -45,6 +45,9 @@ type proxied struct {
 	proxy string
 	// What to ask it for.
 	raw, tls, web string // authorities
+	// closes is set when it ends a connection after one plain request without
+	// saying so.
+	closes bool
 	// opened is the host whose TLS it opens, and opens who vouches for that;
 	// nil when it opens none.
 	opened string
@@ -264,11 +267,14 @@ func answers(ctx context.Context, address string) error {
 	}
 }
 
-// tinyproxy logs errors only, which favours it.
+// tinyproxy logs errors only, which favours it: as Debian has it, it waits for
+// the disk at every line.
 func (w *egressWorld) tinyproxy(ctx context.Context) *proxied {
-	return w.peer(ctx, "tinyproxy", "tinyproxy-bin", []string{"tinyproxy", "-d", "-c"}, func(port string) string {
+	out := w.peer(ctx, "tinyproxy", "tinyproxy-bin", []string{"tinyproxy", "-d", "-c"}, func(port string) string {
 		return "Port " + port + "\nListen 127.0.0.1\nAllow 127.0.0.1\nMaxClients 12000\nTimeout 600\nDisableViaHeader Yes\nLogLevel Critical\nLogFile \"/dev/null\"\n"
 	})
+	out.closes = true
+	return out
 }
 
 // squid neither caches nor logs, which favours it.

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"syscall"
 	"time"
 
 	"agentprocess/internal/policy"
@@ -17,6 +18,8 @@ const (
 	// fallback is how long one address has before the next is tried beside
 	// it (RFC 8305 5).
 	fallback = 250 * time.Millisecond
+	// keepAlive is after how long a silent peer is asked whether it is there.
+	keepAlive = 15 * time.Second
 )
 
 var errNoAddress = errors.New("it has no address")
@@ -105,6 +108,37 @@ func interleave(a, b []netip.AddrPort) []netip.AddrPort {
 type attempt struct {
 	conn net.Conn
 	err  error
+}
+
+// hostDialer connects from the host. It is asked for nothing but addresses.
+type hostDialer struct{}
+
+// DialContext implements Dialer.
+func (hostDialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	at, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return nil, err
+	}
+	// A peer that is gone is found out; how often it is asked is the system's.
+	d := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: keepAlive, Interval: -1, Count: -1}}
+	d.Control = func(_, _ string, raw syscall.RawConn) error {
+		return raw.Control(func(fd uintptr) { connectEarly(fd, at) })
+	}
+	return d.DialContext(ctx, network, address)
+}
+
+// connectEarly begins to connect before package net does. When net does the
+// same a moment later, whoever answers at once, as everything on this machine
+// does, has answered: nobody need be woken then. Otherwise net waits as ever,
+// and an error is found again there.
+func connectEarly(fd uintptr, at netip.AddrPort) {
+	addr := at.Addr()
+	switch {
+	case addr.Is4():
+		discard(syscall.Connect(int(fd), &syscall.SockaddrInet4{Port: int(at.Port()), Addr: addr.As4()}))
+	case addr.Zone() == "":
+		discard(syscall.Connect(int(fd), &syscall.SockaddrInet6{Port: int(at.Port()), Addr: addr.As16()}))
+	}
 }
 
 // race connects to the first address that answers, starting them one after

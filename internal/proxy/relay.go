@@ -33,6 +33,9 @@ type tunnel struct {
 	refused atomic.Bool
 	first   sync.Once
 	cause   error // what went wrong first; the rest is its consequence
+	// ended counts the directions that have ended well. The second one needs
+	// no half to be closed: the whole connection is.
+	ended atomic.Int32
 }
 
 // relay runs until both directions have ended, one fails, or ctx ends. The
@@ -147,7 +150,7 @@ func (t *tunnel) pump(dst, src net.Conn, count *atomic.Int64) error {
 	} else {
 		err = t.pumpAny(dst, src, count)
 	}
-	if err != nil {
+	if err != nil || t.ended.Add(1) == 2 {
 		return err
 	}
 	return closeWrite(dst)

@@ -50,7 +50,7 @@ func New(cfg Config) (*Server, error) {
 		cfg.Resolver = &net.Resolver{PreferGo: true}
 	}
 	if cfg.Dialer == nil {
-		cfg.Dialer = &net.Dialer{}
+		cfg.Dialer = hostDialer{}
 	}
 	s := &Server{
 		cfg:    cfg,
@@ -161,6 +161,7 @@ func (s *Server) Serve(ctx context.Context, sockets sandbox.Sockets) error {
 		s.listen(ctx, l, failed, func() { s.accept(ctx, l, slots, failed, serve) })
 	}
 	if sockets.Proxy != nil {
+		deferAccept(sockets.Proxy)
 		accept(sockets.Proxy, s.slots, s.serveProxy)
 	}
 	for _, l := range sockets.Redirect {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 )
@@ -184,7 +185,19 @@ func (a *Asker) settle(ctx context.Context, q Question, answer Answer) Answer {
 // expired is the answer when nobody gave one.
 func expired(q Question) Answer {
 	within := q.Deadline.Sub(q.Created)
-	return Answer{By: ByDeadline, At: q.Deadline, Reason: reason(q, fmt.Sprintf("needs a person's yes, and nobody answered within %s", within))}
+	return Answer{By: ByDeadline, At: q.Deadline, Reason: reason(q, fmt.Sprintf("needs a person's yes, and nobody answered within %s", span(within)))}
+}
+
+// span writes a time span without the zeros that Duration has at its end.
+func span(d time.Duration) string {
+	text := d.Round(time.Second).String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
 }
 
 // failed is the answer when the question could not be asked.

@@ -143,6 +143,9 @@ func TestAsk(t *testing.T) {
 				if !got.Allow && got.Reason == "" {
 					t.Error("no reason is given")
 				}
+				if got.By == approval.ByDeadline && got.Reason != "this needs a person's yes, and nobody answered within 5m (rule push): pushes are yours" {
+					t.Errorf("reason %q", got.Reason)
+				}
 				// Other processes are looked for from time to time.
 				if took := time.Since(start); took < tt.took || took > tt.took+200*time.Millisecond {
 					t.Errorf("it took %s, want %s", took, tt.took)

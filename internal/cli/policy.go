@@ -45,7 +45,7 @@ they put to a person, and answers them.` + exitStatus(),
 }
 
 func newCmdPolicyShow(d *deps, o policyOptions) *cobra.Command {
-	var json bool
+	var json, full bool
 	q := service.PolicyQuery{Dir: "."}
 	cmd := &cobra.Command{
 		Use:   "show [NAME]",
@@ -65,27 +65,32 @@ policy.toml.` + exitStatus(exitRepository, exitNotFound, "\n  15  a policy.toml 
 			if len(args) == 1 {
 				q.Name = args[0]
 			}
-			return runPolicyShow(cmd.Context(), d, o, q, json)
+			rules, err := o.rules(cmd.Context(), q)
+			switch {
+			case err != nil:
+				return err
+			case json:
+				return report.JSON(d.streams.Out, ruleViews(rules))
+			case full:
+				d.printRulesInFull(rules)
+				return nil
+			}
+			return d.printRules(rules)
 		},
 	}
 	cmd.Flags().BoolVar(&json, "json", false, "print JSON")
+	cmd.Flags().BoolVar(&full, "full", false, "show what each rule matches, too")
 	cmd.Flags().StringVar(&q.Base, "base", "", "take the project's policy from this commit (default HEAD)")
 	return cmd
 }
 
-func runPolicyShow(ctx context.Context, d *deps, o policyOptions, q service.PolicyQuery, json bool) error {
+// rules asks the service.
+func (o policyOptions) rules(ctx context.Context, q service.PolicyQuery) ([]toolpolicy.RuleInfo, error) {
 	svc, err := o.open(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	rules, err := svc.PolicyRules(ctx, q)
-	if err != nil {
-		return err
-	}
-	if json {
-		return report.JSON(d.streams.Out, ruleViews(rules))
-	}
-	return d.printRules(rules)
+	return svc.PolicyRules(ctx, q)
 }
 
 // ruleView is a rule as --json gives it.
@@ -114,13 +119,16 @@ func ruleViews(rules []toolpolicy.RuleInfo) []ruleView {
 
 // printRules shows rules in a table, and below it what does not hold.
 func (d *deps) printRules(rules []toolpolicy.RuleInfo) error {
-	t := term.Table{Columns: []term.Column{
-		{Title: "RULE"}, {Title: "ACTION"}, {Title: "FROM"}, {Title: "MATCHES", Shrink: true}, {Title: "WHY", Shrink: true},
-	}}
+	t := term.Table{Columns: []term.Column{{Title: "RULE"}, {Title: "ACTION"}, {Title: "FROM"}, {Title: "WHY", Shrink: true}}}
 	notes := term.Table{Indent: "  ", Columns: []term.Column{{}, {}}}
 	noted := 0
 	for _, r := range rules {
-		t.Add(ruleRow(r)...)
+		name, why := term.StyleBold, term.StylePlain
+		word, style := action(r)
+		if r.Off {
+			name, why = term.StyleDim, term.StyleDim
+		}
+		t.Add(term.Cell{Text: r.ID, Style: name}, term.Cell{Text: word, Style: style}, term.Cell{Text: from(r), Style: why}, term.Cell{Text: r.Reason, Style: why})
 		if r.Note != "" {
 			noted++
 			notes.Add(term.Cell{Text: r.ID, Style: term.StyleBold}, term.Text(r.Note))
@@ -134,25 +142,45 @@ func (d *deps) printRules(rules []toolpolicy.RuleInfo) error {
 	return notes.Write(out)
 }
 
-func ruleRow(r toolpolicy.RuleInfo) []term.Cell {
-	from := shortPath(r.Source)
-	if r.Line > 0 {
-		from += fmt.Sprintf(":%d", r.Line)
-	}
-	match := r.Match
-	if len(r.Over) > 0 {
-		match += ", over " + strings.Join(r.Over, ", ")
-	}
-	if r.Off {
-		return []term.Cell{
-			{Text: r.ID, Style: term.StyleDim}, {Text: "off", Style: term.StyleDim}, {Text: from, Style: term.StyleDim},
-			{Text: match, Style: term.StyleDim}, {Text: r.Reason, Style: term.StyleDim},
+// printRulesInFull shows each rule by itself, with nothing cut off.
+func (d *deps) printRulesInFull(rules []toolpolicy.RuleInfo) {
+	out := d.streams.Out
+	paint := out.Paint()
+	for i, r := range rules {
+		if i > 0 {
+			fmt.Fprintln(out)
+		}
+		word, style := action(r)
+		fmt.Fprintf(out, "%s  %s  %s\n", paint.Bold(term.Visible(r.ID)), paint.Apply(style, word), paint.Dim(term.Visible(from(r))))
+		texts := []string{r.Match, r.Reason, r.Note}
+		if len(r.Over) > 0 {
+			texts = append(texts, "over "+strings.Join(r.Over, ", "))
+		}
+		for _, text := range texts {
+			if text == "" {
+				continue
+			}
+			for _, line := range wrapped(out, text, 2) {
+				fmt.Fprintln(out, "  "+line)
+			}
 		}
 	}
-	return []term.Cell{
-		{Text: r.ID, Style: term.StyleBold}, {Text: string(r.Action), Style: actionStyle(r.Action)}, term.Text(from),
-		term.Text(match), term.Text(r.Reason),
+}
+
+// action is what a rule does, in one word.
+func action(r toolpolicy.RuleInfo) (string, term.Style) {
+	if r.Off {
+		return "off", term.StyleDim
 	}
+	return term.Visible(string(r.Action)), actionStyle(r.Action)
+}
+
+// from is where a rule stands; built-in ones stand in no file of the person's.
+func from(r toolpolicy.RuleInfo) string {
+	if r.Source == toolpolicy.BuiltinSource || r.Line == 0 {
+		return shortPath(r.Source)
+	}
+	return fmt.Sprintf("%s:%d", shortPath(r.Source), r.Line)
 }
 
 func actionStyle(a toolpolicy.Action) term.Style {

@@ -191,6 +191,13 @@ func TestPolicyShow(t *testing.T) {
 		}
 		golden(t, "rules-json", r.out)
 	})
+	t.Run("in full", func(t *testing.T) {
+		r := run(t, term.Screen{}, "", false, policyOf(j), "show", "--full")
+		if r.err != nil {
+			t.Fatal(r.err)
+		}
+		golden(t, "rules-full", r.out)
+	})
 	t.Run("two names", func(t *testing.T) {
 		if r := run(t, term.Screen{}, "", false, policyOf(j), "show", "a", "b"); sandbox.ErrorCode(r.err) != sandbox.CodeUsage {
 			t.Errorf("got %v", r.err)

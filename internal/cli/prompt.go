@@ -44,7 +44,9 @@ type keyboard interface {
 	close() error
 }
 
-// prompter is who asks the person at this terminal; nil when there is none.
+// prompter is who asks the person at this terminal; nil when there is none, or
+// when what they look at is not drawn by below. A run that was started with
+// --no-input or --json must not have one.
 func (d *deps) prompter(below footer) approval.Prompter {
 	keys, ok := d.streams.In.(*os.File)
 	if !ok || !d.streams.InTTY || !d.streams.Out.TTY {

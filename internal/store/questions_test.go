@@ -286,6 +286,46 @@ func TestTwoProcessesAnswerAtOnce(t *testing.T) {
 	}
 }
 
+// TestAskAcrossProcesses asks through one connection and answers through
+// another, as `policy answer` does.
+func TestAskAcrossProcesses(t *testing.T) {
+	path := database(t)
+	here, elsewhere := open(t, path), open(t, path)
+	waiting := make(chan string, 1)
+	asker := &approval.Asker{Book: here, Now: time.Now, Notify: func(q approval.Question) { waiting <- q.ID }}
+	done := make(chan approval.Answer)
+	for _, allow := range []bool{true, false} {
+		go func() {
+			done <- asker.Ask(t.Context(), approval.Question{Run: "docs-1", Subject: "Bash: git push", Rule: "push"})
+		}()
+		given := approval.Answer{Allow: allow, By: "ada", Reason: "so be it", At: time.Now().UTC()}
+		if err := elsewhere.AnswerQuestion(t.Context(), <-waiting, given); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(given, <-done); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	}
+}
+
+func BenchmarkQuestion(b *testing.B) {
+	s, err := Open(b.Context(), filepath.Join(b.TempDir(), "state.db"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := s.PutQuestion(b.Context(), asked("q-22222")); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if _, answer, err := s.Question(b.Context(), "q-22222"); answer != nil || err != nil {
+			b.Fatal(answer, err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		b.Fatal(err)
+	}
+}
+
 func TestTakersAtOnceShareOneAnswer(t *testing.T) {
 	path := database(t)
 	a, b := open(t, path), open(t, path)

@@ -24,9 +24,12 @@ type Claim struct {
 	base Base
 }
 
-// trashName is the one name an agent may not have: refs/agents/removed/ holds
-// what was removed.
-const trashName = "removed"
+// Names that an agent may not have: refs/agents/removed/ holds what was
+// removed, refs/agents/held/ the bases of what was refused.
+const (
+	trashName = "removed"
+	heldName  = "held"
+)
 
 // Claim creates the branch agent--<name> at base, and pins the base so that the
 // repository's garbage collection keeps what the agent borrows. It refuses with
@@ -35,7 +38,7 @@ func (r *Repository) Claim(ctx context.Context, name string, base Base) (*Claim,
 	if err := sandbox.ValidateName(name); err != nil {
 		return nil, err
 	}
-	if strings.EqualFold(name, trashName) {
+	if strings.EqualFold(name, trashName) || strings.EqualFold(name, heldName) {
 		return nil, sandbox.Fail(sandbox.CodeUsage, fmt.Errorf("agent name %q is reserved", name), "choose another name")
 	}
 	c := &Claim{Name: name, Branch: Branch(name), repo: r, base: base}

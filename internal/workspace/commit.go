@@ -58,6 +58,11 @@ type CommitResult struct {
 	Changed bool
 	// Notices are what git had to say of files it left out.
 	Notices []string
+	// Outside are the first paths that were left uncommitted because they are
+	// outside the scope, and OutsideCount is how many there are. The import
+	// holds them.
+	Outside      []string
+	OutsideCount int
 }
 
 // Commit commits what is in the tree, by git inside the sandbox: as the user,
@@ -72,6 +77,13 @@ func (w *Workspace) Commit(ctx context.Context, box Execer, msg Message) (Commit
 	}
 	if stderr != "" {
 		result.Notices = append(result.Notices, stderr)
+	}
+	left, err := w.park(ctx, g)
+	if err != nil {
+		return result, err
+	}
+	if left != nil {
+		result.Outside, result.OutsideCount = left.paths, left.count
 	}
 	exit, stderr, err := g.run(ctx, "", "diff-index", "--cached", "--quiet", "HEAD", "--")
 	switch {
@@ -97,7 +109,7 @@ func (w *Workspace) Commit(ctx context.Context, box Execer, msg Message) (Commit
 	if exit != 0 {
 		return result, g.ruined("update-ref", exit, stderr)
 	}
-	return result, nil
+	return result, w.snapshot(ctx, g, left)
 }
 
 // headCopy is the ref inside that holds what HEAD was at the last commit: a
@@ -205,8 +217,13 @@ func (g *insideGit) run(ctx context.Context, stdin string, args ...string) (int,
 }
 
 func (g *insideGit) exec(ctx context.Context, stdin string, argv ...string) (int, string, error) {
+	return g.pipe(ctx, stdin, io.Discard, argv...)
+}
+
+// pipe is exec for programs whose output is wanted; it is the agent's.
+func (g *insideGit) pipe(ctx context.Context, stdin string, stdout io.Writer, argv ...string) (int, string, error) {
 	complaint := &head{limit: maxComplaint}
-	cmd := sandbox.Command{Argv: argv, Env: g.env, Dir: g.dir, Stdout: io.Discard, Stderr: complaint}
+	cmd := sandbox.Command{Argv: argv, Env: g.env, Dir: g.dir, Stdout: stdout, Stderr: complaint}
 	if stdin != "" {
 		cmd.Stdin = strings.NewReader(stdin)
 	}

@@ -21,6 +21,18 @@
 // of ours with fsck on, cleaned of what must not travel, and only then fetched
 // by the host repository.
 //
+// With a scope ([Options.Scope]) an import goes as far as the agent kept to it.
+// A commit that changes a path outside, and all that is built on it, is refused
+// whole: it does not enter the repository but is held in one of ours, where
+// [Repository.Held] lists it, [Repository.DiffHeld] shows it, and
+// [Repository.ReleaseHeld] lets it in. What the agent did not commit itself is
+// told apart: what is in the scope is committed, and the rest is held.
+//
+// [Repository.Files] reads the base commit, which is where policy and hooks of a
+// run come from: what the agent does to .agent-process/ is a change like
+// others, flagged, and acts in no run before a person merged it.
+// [Workspace.View] shows the tree to another sandbox.
+//
 // # Invariants
 //
 //   - git runs through one door (git.go) with an environment that is spelled
@@ -28,8 +40,12 @@
 //     repository this is, and what is configured in it.
 //   - The host runs no git on, and opens no path below, anything the agent can
 //     write once it has started: the private git directory and the upper
-//     directory. [RemoveTree] is the exception: it only unlinks.
+//     directory. [RemoveTree] is the exception: it only unlinks. What another
+//     sandbox left in a view of its own is read by os.Root, regular files only.
 //   - A ref that holds work is never deleted before another one holds it.
+//   - With a scope, the branch differs from the base in nothing that is outside,
+//     and no commit on it ever did. Paths are judged as git stores them: links
+//     are files, case counts.
 //   - Nothing of ours is written into the repository but refs under
 //     refs/heads/agent--* and refs/agents/, the objects they need, and the
 //     worktree registrations that [Workspace.AddWorktree] makes.

@@ -41,9 +41,10 @@ func flagRules() []flagRule {
 			"package.json", ".npmrc", ".yarnrc", ".yarnrc.yml", ".yarn/", ".pnpmfile.cjs", "pnpm-workspace.yaml", "bunfig.toml", "pyproject.toml",
 			"pip.conf", "Gemfile", "composer.json", "*.gemspec", "sitecustomize.py", "*.pth",
 		}},
+		{"is the policy, the network rules and the hooks of later runs", []string{".agent-process/"}},
 		{"configures a coding agent", []string{
 			".claude/", ".cursor/", ".codex/", ".gemini/", ".opencode/", ".windsurf/", ".continue/", ".mcp.json", "CLAUDE.md", "AGENTS.md", "GEMINI.md",
-			".cursorrules", ".github/copilot-instructions.md", ".agent-process/", ".worktreeinclude",
+			".cursorrules", ".github/copilot-instructions.md", ".worktreeinclude",
 		}},
 	}
 }

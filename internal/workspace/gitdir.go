@@ -26,9 +26,11 @@ type gitDirSpec struct {
 	trailer    string   // added to every commit by a hook, empty for none
 }
 
-// trailerHook adds the trailer to what the agent commits by itself. It runs
-// inside the sandbox, like everything in a private git directory.
+// trailerHook adds the trailer to what the agent commits by itself. The message
+// of a merge may lack its line break, and the trailer would go on with it. It
+// runs inside the sandbox, like everything in a private git directory.
 const trailerHook = `#!/bin/sh
+[ -z "$(tail -c 1 "$1")" ] || echo >>"$1"
 exec git interpret-trailers --in-place --if-exists addIfDifferent --trailer %s "$1"
 `
 

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -33,6 +34,8 @@ func TestMain(m *testing.M) {
 		helperFail(boxMain())
 	case "start":
 		helperFail(startMain())
+	case "import":
+		helperFail(importMain())
 	}
 }
 
@@ -113,7 +116,10 @@ func boxMount(root string, m sandbox.Mount) error {
 		}
 	}
 	if m.Kind == sandbox.MountOverlay {
-		opts := "lowerdir=" + m.Lower + ",upperdir=" + m.Upper + ",workdir=" + m.Work
+		opts := "index=off,lowerdir=" + strings.Join(append(slices.Clone(m.Lowers), m.Lower), ":")
+		if m.Upper != "" {
+			opts += ",upperdir=" + m.Upper + ",workdir=" + m.Work
+		}
 		if os.Geteuid() != 0 {
 			opts += ",userxattr"
 		}
@@ -132,6 +138,7 @@ func boxMount(root string, m sandbox.Mount) error {
 // mounts, which for files is as good as one that lives on.
 type box struct {
 	t      testing.TB
+	dir    func() string // an empty directory each time; nil means t's
 	mounts []sandbox.Mount
 	owner  sandbox.Identity
 }
@@ -151,8 +158,11 @@ func (p *process) Resize(sandbox.TTY) error        { return nil }
 
 // Exec implements Execer.
 func (b *box) Exec(ctx context.Context, c sandbox.Command) (sandbox.Process, error) {
+	if b.dir == nil {
+		b.dir = b.t.TempDir
+	}
 	spec := boxSpec{
-		Root: b.t.TempDir(), Mounts: b.mounts, UID: b.owner.UID, GID: b.owner.GID,
+		Root: b.dir(), Mounts: b.mounts, UID: b.owner.UID, GID: b.owner.GID,
 		Argv: c.Argv, Env: c.Env, Dir: firstOf(c.Dir, "/"),
 	}
 	data, err := json.Marshal(spec)
@@ -206,8 +216,12 @@ func (b *box) try(script string) (string, int) {
 // uploadPack is a small UploadPack.
 func uploadPack(t testing.TB, owner sandbox.Identity) UploadPack {
 	t.Helper()
+	return uploadPackIn(t.TempDir, owner)
+}
+
+func uploadPackIn(dir func() string, owner sandbox.Identity) UploadPack {
 	return func(ctx context.Context, spec UploadSpec, conn *os.File) error {
-		b := &box{t: t, mounts: spec.Mounts, owner: owner}
+		b := &box{dir: dir, mounts: spec.Mounts, owner: owner}
 		argv := append([]string{}, spec.Argv...)
 		argv[len(argv)-1] = "/mnt" + argv[len(argv)-1]
 		var complaint bytes.Buffer
@@ -442,4 +456,33 @@ func startMain() error {
 		return err
 	}
 	return ws.Close()
+}
+
+// importMain is an import in a process of its own, of a run that stands.
+func importMain() error {
+	var f struct {
+		Dir, RunDir, Temp string
+		Cfg               struct{ StateDir, CacheDir string }
+		Env               []string
+	}
+	if err := json.NewDecoder(os.Stdin).Decode(&f); err != nil {
+		return err
+	}
+	ctx := context.Background()
+	r, err := Open(ctx, f.Dir, Config{StateDir: f.Cfg.StateDir, CacheDir: f.Cfg.CacheDir, Environ: f.Env, Now: testTime})
+	if err != nil {
+		return err
+	}
+	ws, err := r.Reopen(ctx, f.RunDir)
+	if err != nil {
+		return err
+	}
+	_, err = ws.Import(ctx, uploadPackIn(func() string {
+		dir, err := os.MkdirTemp(f.Temp, "")
+		if err != nil {
+			helperFail(err)
+		}
+		return dir
+	}, testOwner()))
+	return err
 }

@@ -33,6 +33,9 @@ type ImportResult struct {
 	Diverged bool
 	// Kept are further refs that the agent made: other branches, its stash.
 	Kept []string
+	// Held is what was refused because it changes what is outside the scope,
+	// and where it is; nil when nothing is.
+	Held *Held
 }
 
 // maxKept bounds how many refs besides the branch are brought home.
@@ -57,11 +60,20 @@ func (w *Workspace) Import(ctx context.Context, start UploadPack) (ImportResult,
 		return ImportResult{}, fmt.Errorf("inspect the commits of %q: %w", w.rec.Name, err)
 	}
 	in.rename(rw.became)
+	refused, err := w.bound(ctx, in)
+	if err != nil {
+		return ImportResult{}, fmt.Errorf("compare the commits of %q with its scope: %w", w.rec.Name, err)
+	}
 	result := ImportResult{Tip: in.tip, Dropped: rw.dropped}
 	if err := w.inspect(ctx, &result); err != nil {
 		return ImportResult{}, fmt.Errorf("inspect the commits of %q: %w", w.rec.Name, err)
 	}
-	err = w.repo.locked(ctx, func() error { return w.bringHome(ctx, in, &result) })
+	err = w.repo.locked(ctx, func() error {
+		if result.Held, err = w.hold(ctx, refused); err != nil {
+			return fmt.Errorf("hold what is outside the scope of %q: %w", w.rec.Name, err)
+		}
+		return w.bringHome(ctx, in, &result)
+	})
 	return result, err
 }
 
@@ -92,6 +104,9 @@ func (w *Workspace) incoming(ctx context.Context) (*incoming, error) {
 		if (strings.HasPrefix(name, "heads/") || name == "stash") && id != in.tip && id != w.rec.Base.Commit {
 			in.more[name] = id
 		}
+	}
+	if id := refs[prefix+outsideName]; id != "" && !w.scope.Everything() {
+		in.more[outsideName] = id
 	}
 	if len(in.more) > maxKept {
 		return nil, fmt.Errorf("the agent made %d branches, more than %d", len(in.more), maxKept)
@@ -153,56 +168,65 @@ func (in *incoming) rename(became func(string) string) {
 }
 
 // inspect compares the tip with the base.
-func (w *Workspace) inspect(ctx context.Context, result *ImportResult) error {
+func (w *Workspace) inspect(ctx context.Context, result *ImportResult) (err error) {
 	d, base := w.repo.git, w.rec.Base.Commit
-	e, err := d.diff(ctx, w.quarantine(), base, result.Tip)
-	if err != nil {
+	if result.Stat, result.Flagged, err = d.inspect(ctx, w.quarantine(), base, result.Tip); err != nil {
 		return err
 	}
-	result.Stat = e.stat()
-	if result.Stat.Commits, err = d.count(ctx, w.quarantine(), base, result.Tip); err != nil {
-		return err
-	}
-	result.Flagged = flags(e.changes)
-	links, err := w.escapingLinks(ctx, e.changes)
-	if err != nil {
-		return err
-	}
-	result.Flagged = append(result.Flagged, links...)
 	ancestor, err := w.isAncestor(ctx, base, result.Tip)
 	result.Rebased = !ancestor
 	return err
+}
+
+// inspect says what tip changes against base, in the repository of c, and what
+// of it a person should look at.
+func (d *door) inspect(ctx context.Context, c call, base, tip string) (sandbox.DiffStat, []Flag, error) {
+	e, err := d.diff(ctx, c, base, tip)
+	if err != nil {
+		return sandbox.DiffStat{}, nil, err
+	}
+	stat := e.stat()
+	if stat.Commits, err = d.count(ctx, c, base, tip); err != nil {
+		return stat, nil, err
+	}
+	links, err := d.escapingLinks(ctx, c, e.changes)
+	return stat, append(flags(e.changes), links...), err
 }
 
 // maxLinks bounds how many symbolic links of one import are read.
 const maxLinks = 1000
 
 // escapingLinks flags new symbolic links that lead out of the tree.
-func (w *Workspace) escapingLinks(ctx context.Context, changes []change) ([]Flag, error) {
+func (d *door) escapingLinks(ctx context.Context, c call, changes []change) ([]Flag, error) {
 	var list []Flag
 	links := 0
-	for _, c := range changes {
-		if c.newMode != linkMode {
+	for _, ch := range changes {
+		if ch.newMode != linkMode {
 			continue
 		}
 		if links++; links > maxLinks {
-			return append(list, Flag{Path: c.path, Reason: fmt.Sprintf("is one of more than %d links, which were not looked at", maxLinks)}), nil
+			return append(list, Flag{Path: ch.path, Reason: fmt.Sprintf("is one of more than %d links, which were not looked at", maxLinks)}), nil
 		}
 		buf := &head{limit: 4096}
-		call := w.quarantine("cat-file", "blob", c.newID)
-		call.stdout = buf
-		if err := w.repo.git.runInto(ctx, call); err != nil {
+		c.args, c.stdout = []string{"cat-file", "blob", ch.newID}, buf
+		if err := d.runInto(ctx, c); err != nil {
 			return nil, err
 		}
-		if target := buf.buf.String(); !staysInside(c.path, target) {
-			list = append(list, Flag{Path: c.path, Reason: fmt.Sprintf("is a link to %q, outside the tree", target)})
+		if target := buf.buf.String(); !staysInside(ch.path, target) {
+			list = append(list, Flag{Path: ch.path, Reason: fmt.Sprintf("is a link to %q, outside the tree", target)})
 		}
 	}
 	return list, nil
 }
 
 func (w *Workspace) isAncestor(ctx context.Context, a, b string) (bool, error) {
-	_, err := w.repo.git.run(ctx, w.quarantine("merge-base", "--is-ancestor", a, b))
+	return w.repo.git.isAncestor(ctx, w.quarantine(), a, b)
+}
+
+// isAncestor reports whether b has a in its history, in the repository of c.
+func (d *door) isAncestor(ctx context.Context, c call, a, b string) (bool, error) {
+	c.args = []string{"merge-base", "--is-ancestor", a, b}
+	_, err := d.run(ctx, c)
 	if execx.ExitCode(err) == 1 {
 		return false, nil
 	}

@@ -129,12 +129,16 @@ func (w *Workspace) checkout(ctx context.Context, dir string) error {
 
 // checkoutError explains a checkout that failed for lack of objects.
 func (w *Workspace) checkoutError(err error) error {
-	err = fmt.Errorf("check out %s: %w", w.rec.Base.Commit, err)
-	if w.repo.settings.local("extensions.partialclone") == "" && !w.repo.settings.promisor() {
+	return w.repo.objectsError(w.rec.Base, fmt.Errorf("check out %s: %w", w.rec.Base.Commit, err))
+}
+
+// objectsError explains what failed for lack of objects of a commit.
+func (r *Repository) objectsError(base Base, err error) error {
+	if r.settings.local("extensions.partialclone") == "" && !r.settings.promisor() {
 		return err
 	}
 	return sandbox.Fail(sandbox.CodeRepository, err, "this is a partial clone, and files of that commit were never fetched; fetch them: git -C "+
-		shellQuote(w.repo.CommonDir)+" archive --output=/dev/null "+w.rec.Base.Commit)
+		shellQuote(r.CommonDir)+" archive --output=/dev/null "+base.Commit)
 }
 
 // promisor reports whether a remote is one that objects are fetched from when

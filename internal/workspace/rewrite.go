@@ -217,15 +217,6 @@ func (rw *rewriter) tree(ctx context.Context, id string, undo []change) (string,
 	if len(undo) == 0 {
 		return d.line(ctx, q("rev-parse", "--verify", "-q", id+"^{tree}"))
 	}
-	var gone, back strings.Builder
-	for _, c := range undo {
-		if c.newMode != noMode {
-			fmt.Fprintf(&gone, "0 %s\t%s\x00", strings.Repeat("0", len(c.newID)), c.path)
-		}
-		if c.oldMode != noMode {
-			fmt.Fprintf(&back, "%s %s\t%s\x00", c.oldMode, c.oldID, c.path)
-		}
-	}
 	index := rw.w.path("index-rewrite")
 	step := func(in string, args ...string) (string, error) {
 		c := q(args...)
@@ -235,8 +226,7 @@ func (rw *rewriter) tree(ctx context.Context, id string, undo []change) (string,
 	if _, err := step("", "read-tree", id); err != nil {
 		return "", fmt.Errorf("rewrite %s: %w", id, err)
 	}
-	// First away, then back: a file may have taken the place of a directory.
-	if _, err := step(gone.String()+back.String(), "update-index", "-z", "--index-info"); err != nil {
+	if _, err := step(undoing(undo), "update-index", "-z", "--index-info"); err != nil {
 		return "", fmt.Errorf("rewrite %s: %w", id, err)
 	}
 	return step("", "write-tree")

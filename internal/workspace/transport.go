@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -232,26 +233,29 @@ func (w *Workspace) fetch(ctx context.Context, start UploadPack) error {
 	return t.run(ctx)
 }
 
-// publish fetches refs from the quarantine into the user's repository, over a
-// pair of sockets too: no path is parsed, no url.*.insteadOf applies, and the
-// repository's owner need not be able to read our run directory.
+// publish fetches refs from the quarantine into the user's repository.
 func (w *Workspace) publish(ctx context.Context, refspecs []string) error {
-	d := w.repo.git
+	return w.repo.carry(ctx, w.path(quarantineName), w.repo.common(), refspecs...)
+}
+
+// carry fetches refs from a repository of ours into that of to, over a pair of
+// sockets too: no path is parsed, no url.*.insteadOf applies, and the owner of
+// the repository need not be able to read ours.
+func (r *Repository) carry(ctx context.Context, from string, to call, refspecs ...string) error {
 	t := &transfer{
 		limit: 2 * maxImportBytes,
 		serve: func(ctx context.Context, conn *os.File) error {
-			c := w.quarantine("upload-pack", "--strict", w.path(quarantineName))
-			c.gitDir, c.dir = "", w.runDir
-			cmd := d.command(c)
+			c := call{dir: filepath.Dir(from), args: []string{"upload-pack", "--strict", from}, ours: true}
+			cmd := r.git.command(c)
 			cmd.Stdin, cmd.Stdout = conn, conn
 			return execx.Run(ctx, cmd)
 		},
 		fetch: func(ctx context.Context, conn *os.File) error {
-			return d.fetchOver(ctx, w.repo.common(), conn, "--no-prune", refspecs...)
+			return r.git.fetchOver(ctx, to, conn, "--no-prune", refspecs...)
 		},
 	}
 	if err := t.run(ctx); err != nil {
-		return fmt.Errorf("bring the agent's commits into %q (%s): %w", w.repo.CommonDir, strings.Join(refspecs, " "), err)
+		return fmt.Errorf("bring the agent's commits into %q (%s): %w", to.gitDir, strings.Join(refspecs, " "), err)
 	}
 	return nil
 }

@@ -42,6 +42,9 @@ type Options struct {
 	Strict bool
 	// NoInclude leaves .worktreeinclude aside.
 	NoInclude bool
+	// Scope bounds what may be changed, as ParseScope has it; none is
+	// everything. What is outside does not reach the repository: see Held.
+	Scope []string
 }
 
 // Workspace is what one agent works in.
@@ -55,6 +58,7 @@ type Workspace struct {
 	runDir   string
 	entries  int // in the tree as prepared
 	pristine *pristine
+	scope    Scope // of rec.Scope
 
 	mu  sync.Mutex // guards rec.Tip and rec.Worktree, and saving
 	rec record
@@ -79,6 +83,7 @@ type record struct {
 	Tip      string           `json:"tip"`      // last published
 	Rescues  int              `json:"rescues"`
 	Worktree worktreeRecord   `json:"worktree"`
+	Scope    []string         `json:"scope,omitempty"`
 }
 
 // worktreeRecord says what the worktree on the host holds.
@@ -120,10 +125,13 @@ func (w *Workspace) describe(o Options) error {
 	if err != nil {
 		return err
 	}
+	if w.scope, err = ParseScope(o.Scope); err != nil {
+		return err
+	}
 	w.rec = record{
 		Name: o.Name, Base: o.Base, Owner: o.Owner, Overlay: o.Overlay, Strict: o.Strict,
 		Dir: insideDir(w.repo.WorktreePath(o.Name)), Objects: objects, Inside: firstOf(o.Objects, DefaultObjects),
-		Private: privateName, Tip: o.Base.Commit,
+		Private: privateName, Tip: o.Base.Commit, Scope: o.Scope,
 	}
 	if !o.Strict && w.mustChown() && !readableBy(objects, o.Owner) {
 		w.rec.Strict = true
@@ -409,6 +417,9 @@ func (r *Repository) Reopen(ctx context.Context, runDir string) (*Workspace, err
 		return nil, fmt.Errorf("reopen workspace %q: %w", w.path(recordFile), err)
 	}
 	w.Included.Copied = w.rec.Included
+	if w.scope, err = ParseScope(w.rec.Scope); err != nil {
+		return nil, fmt.Errorf("reopen workspace %q: %w", w.path(recordFile), err)
+	}
 	if w.rec.Overlay {
 		if err := w.openPristine(ctx); err != nil {
 			return nil, fmt.Errorf("reopen workspace %q: %w", runDir, err)

@@ -20,12 +20,19 @@ type ran struct {
 	err error
 }
 
+// seat is who runs a command, and on what.
+type seat struct {
+	screen term.Screen
+	in     string // what is typed
+	tty    bool   // on a terminal
+}
+
 // run runs a command of its own.
-func run(t *testing.T, screen term.Screen, in string, tty bool, command func(*deps) *cobra.Command, args ...string) ran {
+func run(t *testing.T, at seat, command func(*deps) *cobra.Command, args ...string) ran {
 	t.Helper()
 	var out bytes.Buffer
-	screen.W = &out
-	d := &deps{streams: term.Streams{In: strings.NewReader(in), InTTY: tty, Out: &screen, Err: term.Plain(&bytes.Buffer{})}}
+	at.screen.W = &out
+	d := &deps{streams: term.Streams{In: strings.NewReader(at.in), InTTY: at.tty, Out: &at.screen, Err: term.Plain(&bytes.Buffer{})}}
 	cmd := command(d)
 	cmd.SilenceUsage, cmd.SilenceErrors = true, true
 	cmd.SetOut(&out)

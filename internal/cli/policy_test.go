@@ -74,7 +74,7 @@ func somebodyAsks() *judge {
 func TestPolicyPending(t *testing.T) {
 	for name, screen := range map[string]term.Screen{"pending": {}, "pending-narrow": {TTY: true, Width: 50, Colour: true}} {
 		t.Run(name, func(t *testing.T) {
-			r := run(t, screen, "", false, policyOf(somebodyAsks()), "pending")
+			r := run(t, seat{screen: screen}, policyOf(somebodyAsks()), "pending")
 			if r.err != nil {
 				t.Fatal(r.err)
 			}
@@ -82,18 +82,18 @@ func TestPolicyPending(t *testing.T) {
 		})
 	}
 	t.Run("nothing", func(t *testing.T) {
-		if r := run(t, term.Screen{}, "", false, policyOf(&judge{}), "pending"); r.out != "no agent asks anything\n" || r.err != nil {
+		if r := run(t, seat{}, policyOf(&judge{}), "pending"); r.out != "no agent asks anything\n" || r.err != nil {
 			t.Errorf("got %+v", r)
 		}
 	})
 	t.Run("nothing as JSON", func(t *testing.T) {
-		if r := run(t, term.Screen{}, "", false, policyOf(&judge{}), "pending", "--json"); r.out != "[]\n" || r.err != nil {
+		if r := run(t, seat{}, policyOf(&judge{}), "pending", "--json"); r.out != "[]\n" || r.err != nil {
 			t.Errorf("got %+v", r)
 		}
 	})
 	t.Run("JSON", func(t *testing.T) {
 		j := somebodyAsks()
-		r := run(t, term.Screen{}, "", false, policyOf(j), "pending", "--json")
+		r := run(t, seat{}, policyOf(j), "pending", "--json")
 		var back []approval.Question
 		if err := json.Unmarshal([]byte(r.out), &back); err != nil || r.err != nil {
 			t.Fatal(err, r.err)
@@ -120,7 +120,7 @@ func TestPolicyAnswer(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			j := somebodyAsks()
-			r := run(t, term.Screen{}, "", false, policyOf(j), append([]string{"answer"}, tt.args...)...)
+			r := run(t, seat{}, policyOf(j), append([]string{"answer"}, tt.args...)...)
 			a := j.answers[tt.args[0]]
 			if r.err != nil || r.out != tt.out || a.Allow != tt.allow || !strings.Contains(a.Reason, tt.says) || !a.ByPerson() || a.At.IsZero() {
 				t.Errorf("%+v, the answer is %+v", r, a)
@@ -147,7 +147,7 @@ func TestPolicyAnswerRefuses(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			j := somebodyAsks()
 			j.answers["q-8abcd"] = approval.Answer{Allow: true, By: "ada"}
-			r := run(t, term.Screen{}, "", false, policyOf(j), append([]string{"answer"}, tt.args...)...)
+			r := run(t, seat{}, policyOf(j), append([]string{"answer"}, tt.args...)...)
 			if sandbox.ErrorCode(r.err) != tt.code || sandbox.ErrorHint(r.err) == "" || !strings.Contains(r.err.Error(), tt.says) {
 				t.Errorf("got %v, hint %q", r.err, sandbox.ErrorHint(r.err))
 			}
@@ -174,7 +174,7 @@ func TestPolicyShow(t *testing.T) {
 	j := &judge{rules: someRules()}
 	for name, screen := range map[string]term.Screen{"rules": {}, "rules-narrow": {TTY: true, Width: 90, Colour: true}} {
 		t.Run(name, func(t *testing.T) {
-			r := run(t, screen, "", false, policyOf(j), "show", "docs", "--base", "v1")
+			r := run(t, seat{screen: screen}, policyOf(j), "show", "docs", "--base", "v1")
 			if r.err != nil {
 				t.Fatal(r.err)
 			}
@@ -185,21 +185,21 @@ func TestPolicyShow(t *testing.T) {
 		})
 	}
 	t.Run("JSON", func(t *testing.T) {
-		r := run(t, term.Screen{}, "", false, policyOf(j), "show", "--json")
+		r := run(t, seat{}, policyOf(j), "show", "--json")
 		if r.err != nil {
 			t.Fatal(r.err)
 		}
 		golden(t, "rules-json", r.out)
 	})
 	t.Run("in full", func(t *testing.T) {
-		r := run(t, term.Screen{}, "", false, policyOf(j), "show", "--full")
+		r := run(t, seat{}, policyOf(j), "show", "--full")
 		if r.err != nil {
 			t.Fatal(r.err)
 		}
 		golden(t, "rules-full", r.out)
 	})
 	t.Run("two names", func(t *testing.T) {
-		if r := run(t, term.Screen{}, "", false, policyOf(j), "show", "a", "b"); sandbox.ErrorCode(r.err) != sandbox.CodeUsage {
+		if r := run(t, seat{}, policyOf(j), "show", "a", "b"); sandbox.ErrorCode(r.err) != sandbox.CodeUsage {
 			t.Errorf("got %v", r.err)
 		}
 	})
@@ -211,11 +211,11 @@ func TestPolicyWithoutAService(t *testing.T) {
 		return newCmdPolicy(d, policyOptions{open: func(context.Context) (policyService, error) { return nil, broken }, now: time.Now})
 	}
 	for _, args := range [][]string{{"show"}, {"pending"}, {"answer", "q-7k2mf", "allow"}} {
-		if r := run(t, term.Screen{}, "", false, of, args...); !errors.Is(r.err, broken) {
+		if r := run(t, seat{}, of, args...); !errors.Is(r.err, broken) {
 			t.Errorf("policy %q: %v", args, r.err)
 		}
 	}
-	if r := run(t, term.Screen{}, "", false, of, "shwo"); sandbox.ErrorCode(r.err) != sandbox.CodeUsage || !strings.Contains(sandbox.ErrorHint(r.err), "show") {
+	if r := run(t, seat{}, of, "shwo"); sandbox.ErrorCode(r.err) != sandbox.CodeUsage || !strings.Contains(sandbox.ErrorHint(r.err), "show") {
 		t.Errorf("got %v, hint %q", r.err, sandbox.ErrorHint(r.err))
 	}
 }

@@ -107,7 +107,7 @@ func TestTrust(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			k := brought("0")
-			r := run(t, tt.screen, tt.in, tt.tty, trustOf(k), tt.args...)
+			r := run(t, seat{screen: tt.screen, in: tt.in, tty: tt.tty}, trustOf(k), tt.args...)
 			if diff := cmp.Diff(tt.pinned, k.pinned); diff != "" || k.removed {
 				t.Errorf("removed %t, pinned (-want +got):\n%s", k.removed, diff)
 			}
@@ -128,29 +128,29 @@ func TestTrust(t *testing.T) {
 func TestTrustShows(t *testing.T) {
 	for name, screen := range map[string]term.Screen{"trust": {}, "trust-narrow": {TTY: true, Width: 60, Colour: true}} {
 		t.Run(name, func(t *testing.T) {
-			r := run(t, screen, "", screen.TTY, trustOf(brought("0")))
+			r := run(t, seat{screen: screen, tty: screen.TTY}, trustOf(brought("0")))
 			golden(t, name, strings.ReplaceAll(r.out, "\x1b", "<ESC>"))
 		})
 	}
 	t.Run("JSON", func(t *testing.T) {
-		golden(t, "trust-json", run(t, term.Screen{}, "", false, trustOf(brought("0")), "--json").out)
+		golden(t, "trust-json", run(t, seat{}, trustOf(brought("0")), "--json").out)
 	})
 	t.Run("all of it is trusted", func(t *testing.T) {
 		k := brought("0")
 		k.seen.Trusted, k.seen.Untrusted = append(k.seen.Trusted, k.seen.Untrusted...), nil
-		if r := run(t, term.Screen{}, "", false, trustOf(k)); r.err != nil || !strings.HasSuffix(r.out, "all of it is trusted\n") || len(k.pinned) > 0 {
+		if r := run(t, seat{}, trustOf(k)); r.err != nil || !strings.HasSuffix(r.out, "all of it is trusted\n") || len(k.pinned) > 0 {
 			t.Errorf("%v, %q, pinned %q", r.err, r.out, k.pinned)
 		}
 	})
 	t.Run("nothing", func(t *testing.T) {
 		k := &keeper{}
-		if r := run(t, term.Screen{}, "", false, trustOf(k), "--base", "v1"); r.err != nil || !strings.Contains(r.out, "nothing") || k.base != "v1" {
+		if r := run(t, seat{}, trustOf(k), "--base", "v1"); r.err != nil || !strings.Contains(r.out, "nothing") || k.base != "v1" {
 			t.Errorf("%v, %q, base %q", r.err, r.out, k.base)
 		}
 	})
 	t.Run("remove", func(t *testing.T) {
 		k := brought("0")
-		if r := run(t, term.Screen{}, "", false, trustOf(k), "--remove"); r.err != nil || !k.removed || len(k.pinned) > 0 {
+		if r := run(t, seat{}, trustOf(k), "--remove"); r.err != nil || !k.removed || len(k.pinned) > 0 {
 			t.Errorf("%v, removed %t, pinned %q", r.err, k.removed, k.pinned)
 		}
 	})

@@ -188,9 +188,9 @@ func (c *guest) reserve(ctx context.Context, n int) error {
 	tick := time.NewTicker(patience)
 	defer tick.Stop()
 	for {
-		freed, ok := c.tryReserve(n, time.Now())
-		if ok {
-			return nil
+		freed, err := c.tryReserve(n, time.Now())
+		if freed == nil {
+			return err
 		}
 		select {
 		case <-freed:
@@ -201,7 +201,8 @@ func (c *guest) reserve(ctx context.Context, n int) error {
 	}
 }
 
-func (c *guest) tryReserve(n int, now time.Time) (freed <-chan struct{}, ok bool) {
+// tryReserve says what to wait for when there is no room.
+func (c *guest) tryReserve(n int, now time.Time) (freed <-chan struct{}, err error) {
 	g := c.gate
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -212,12 +213,15 @@ func (c *guest) tryReserve(n int, now time.Time) (freed <-chan struct{}, ok bool
 		}
 		e = next
 	}
-	if g.bytes+n > maxInFlight || c.left {
-		return g.freed, false
+	switch {
+	case c.left:
+		return nil, net.ErrClosed
+	case g.bytes+n > maxInFlight:
+		return g.freed, nil
 	}
 	g.bytes += n
 	c.bytes, c.since = n, now
-	return nil, true
+	return nil, nil
 }
 
 // take waits for c's turn to be decided.

@@ -279,6 +279,9 @@ func replyWith(t *testing.T, reply []byte) string {
 		if n, err := readLength(conn, MaxMessage); err == nil {
 			if _, err := readBody(conn, n); err == nil {
 				_, _ = conn.Write(reply)
+				if c, ok := conn.(*net.UnixConn); ok && c.CloseWrite() == nil {
+					_, _ = io.Copy(io.Discard, conn) // what the client still says
+				}
 			}
 		}
 	})

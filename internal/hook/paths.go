@@ -75,23 +75,30 @@ func realPath(p, dir string) (string, error) {
 		p = dir + "/" + p
 	}
 	rest, at, links := strings.Split(p, "/"), "/", 0
+	missing := 0 // how many elements at the end of at do not exist
 	for len(rest) > 0 {
 		name := rest[0]
 		rest = rest[1:]
-		switch name {
-		case "", ".":
+		switch {
+		case name == "" || name == ".":
 			continue
-		case "..":
-			at = path.Dir(at)
+		case name == "..":
+			at = parentOf(at)
+			// A ".." may lead back to what exists.
+			missing = max(0, missing-1)
+			continue
+		case missing > 0:
+			at += "/" + name
+			missing++
 			continue
 		}
-		target, err := os.Readlink(path.Join(at, name))
+		next := strings.TrimSuffix(at, "/") + "/" + name
+		target, err := os.Readlink(next)
 		switch {
 		case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
-			// A later ".." may make the way lead through what exists again.
-			at = path.Join(at, name)
+			at, missing = next, 1
 		case errors.Is(err, syscall.EINVAL): // no link
-			at = path.Join(at, name)
+			at = next
 		case err != nil:
 			return "", cause(err)
 		default:
@@ -105,6 +112,11 @@ func realPath(p, dir string) (string, error) {
 		}
 	}
 	return at, nil
+}
+
+// parentOf is the directory of a clean absolute path.
+func parentOf(p string) string {
+	return p[:max(1, strings.LastIndexByte(p, '/'))]
 }
 
 // cause leaves out the path that a PathError repeats.

@@ -15,24 +15,15 @@ import (
 const established = "HTTP/1.1 200 Connection established\r\n\r\n"
 
 // serveConnect serves a CONNECT request and the tunnel it asks for.
-func (s *Server) serveConnect(ctx context.Context, h *h1, req *http.Request, hostHeader string) {
+func (s *Server) serveConnect(ctx context.Context, h *h1, parsed head) {
 	f := s.begin("connect")
 	defer f.end()
-	w := newResponse(h, req, f, nil)
-	w.close = true
-	refuse := func(d *denied) {
-		f.deny(d)
-		w.refuse(d)
-		discard(w.finish())
-		f.end()
-		lingerClose(h.conn)
-	}
-	host, port, d := connectTarget(req.RequestURI, hostHeader, f)
+	host, port, d := connectTarget(parsed.target, parsed.host, f)
 	if d == nil {
 		d = s.decide(f, policy.Request{Host: host, Port: port})
 	}
 	if d != nil {
-		refuse(d)
+		h.refuseConnect(f, d)
 		return
 	}
 	ctx, release := s.hold(ctx, policy.Request{Host: host, Port: port})
@@ -41,10 +32,11 @@ func (s *Server) serveConnect(ctx context.Context, h *h1, req *http.Request, hos
 	if v.dialsFirst() {
 		if err := v.dial(ctx); err != nil {
 			if d, ok := errors.AsType[*denied](err); ok {
-				refuse(d)
+				h.refuseConnect(f, d)
 				return
 			}
 			f.fail(ctx, err)
+			w := h.closing(f)
 			writeFailure(w, f, failureStatus(err), err)
 			discard(w.finish())
 			return
@@ -57,6 +49,23 @@ func (s *Server) serveConnect(ctx context.Context, h *h1, req *http.Request, hos
 	}
 	v.client = h.takeOver()
 	v.serve(ctx)
+}
+
+// closing is a response after which the connection ends.
+func (h *h1) closing(f *flow) *response {
+	w := newResponse(h, &http.Request{ProtoMajor: 1, ProtoMinor: 1}, f, nil)
+	w.close = true
+	return w
+}
+
+// refuseConnect answers a CONNECT request that is denied.
+func (h *h1) refuseConnect(f *flow, d *denied) {
+	f.deny(d)
+	w := h.closing(f)
+	w.refuse(d)
+	discard(w.finish())
+	f.end()
+	lingerClose(h.conn)
 }
 
 // connectTarget reads the authority of a CONNECT request.
@@ -88,7 +97,7 @@ func (h *h1) takeOver() *peeked {
 		discard(err) // what is buffered can be peeked
 		p.head = append(p.head, ahead...)
 	}
-	h.br, h.bw = nil, nil // a tunnel may last for hours and needs neither
+	h.release() // a tunnel may last for hours and needs no buffers
 	return p
 }
 

@@ -49,11 +49,8 @@ type h1 struct {
 const h1Buffer = 4 << 10
 
 func (s *Server) newH1(conn net.Conn, at *site) *h1 {
-	return &h1{
-		server: s, conn: conn, site: at,
-		br: bufio.NewReaderSize(conn, h1Buffer),
-		bw: bufio.NewWriterSize(conn, h1Buffer),
-	}
+	br, bw := h1Buffers.take(conn)
+	return &h1{server: s, conn: conn, site: at, br: br, bw: bw}
 }
 
 // serveProxy serves one connection to the proxy's listener.
@@ -62,48 +59,76 @@ func (s *Server) serveProxy(ctx context.Context, conn net.Conn) { s.newH1(conn, 
 // serve runs until the connection is done with.
 func (h *h1) serve(ctx context.Context) {
 	for {
-		req, host, err := h.next()
+		parsed, err := h.next()
 		if err != nil {
-			if reason, ok := errors.AsType[*denied](err); ok {
-				h.refuse(reason)
+			h.end(err)
+			return
+		}
+		if parsed.method == http.MethodConnect && h.site == nil {
+			h.connect(ctx, parsed)
+			return
+		}
+		req, err := http.ReadRequest(h.br)
+		if err != nil {
+			h.end(malformed(errRequestLine))
+			return
+		}
+		if again, reusable := h.exchange(ctx, req, parsed.host); !again {
+			if reusable {
+				h.release()
 			}
-			return
-		}
-		if req.Method == http.MethodConnect && h.site == nil {
-			h.server.serveConnect(ctx, h, req, host)
-			return
-		}
-		if !h.exchange(ctx, req, host) {
 			return
 		}
 	}
 }
 
-// next reads a request head; the error is a *denied when there was one and it
-// is malformed.
-func (h *h1) next() (*http.Request, string, error) {
+// end ends a connection on which no request, or none that can be read, came.
+func (h *h1) end(err error) {
+	if reason, ok := errors.AsType[*denied](err); ok {
+		h.refuse(reason)
+	}
+	h.release()
+}
+
+// connect takes the head of a CONNECT request from the reader and serves it.
+func (h *h1) connect(ctx context.Context, parsed head) {
+	if _, err := h.br.Discard(parsed.size); err != nil {
+		h.end(err)
+		return
+	}
+	h.server.serveConnect(ctx, h, parsed)
+	h.release()
+}
+
+// release gives the buffers back, when nobody can touch them any more.
+func (h *h1) release() {
+	if h.br != nil {
+		h1Buffers.give(h.br, h.bw)
+		h.br, h.bw = nil, nil
+	}
+}
+
+// next waits for a request head, which stays in the reader; the error is a
+// *denied when there was one and it is malformed.
+func (h *h1) next() (head, error) {
 	if err := h.conn.SetReadDeadline(time.Now().Add(h.server.cfg.Limits.KeepAlive)); err != nil {
-		return nil, "", err
+		return head{}, err
 	}
 	if _, err := h.br.Peek(1); err != nil {
-		return nil, "", err
+		return head{}, err
 	}
 	if err := h.conn.SetReadDeadline(time.Now().Add(h.server.cfg.Limits.Header)); err != nil {
-		return nil, "", err
+		return head{}, err
 	}
 	data, err := h.peekHead()
 	if err != nil {
-		return nil, "", err
+		return head{}, err
 	}
 	parsed, err := parseHead(data)
 	if err != nil {
-		return nil, "", malformed(err)
+		return head{}, malformed(err)
 	}
-	req, err := http.ReadRequest(h.br)
-	if err != nil {
-		return nil, "", malformed(errRequestLine)
-	}
-	return req, parsed.host, h.conn.SetReadDeadline(time.Time{})
+	return parsed, h.conn.SetReadDeadline(time.Time{})
 }
 
 // peekHead waits for a whole head without taking it from the reader.
@@ -168,8 +193,10 @@ func (h *h1) refuse(d *denied) {
 	lingerClose(h.conn)
 }
 
-// exchange serves one request and reports whether another may follow.
-func (h *h1) exchange(ctx context.Context, req *http.Request, hostHeader string) bool {
+// exchange serves one request and reports whether another may follow, and
+// otherwise whether the buffers can serve another connection: not if they were
+// given away.
+func (h *h1) exchange(ctx context.Context, req *http.Request, hostHeader string) (again, reusable bool) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	path := "http"
@@ -192,7 +219,7 @@ func (h *h1) exchange(ctx context.Context, req *http.Request, hostHeader string)
 	w.detach = watch.stop
 	h.server.handle(w, req.WithContext(ctx), f, request{site: h.site, hostHeader: hostHeader})
 	if w.hijacked {
-		return false
+		return false, false
 	}
 	clean := body.finish()
 	watch.stop()
@@ -200,13 +227,13 @@ func (h *h1) exchange(ctx context.Context, req *http.Request, hostHeader string)
 		w.close = true
 	}
 	if err := w.finish(); err != nil {
-		return false
+		return false, true
 	}
 	if w.close && !clean {
 		f.end()
 		lingerClose(h.conn)
 	}
-	return !w.close && ctx.Err() == nil
+	return !w.close && ctx.Err() == nil, true
 }
 
 // watcher notices that a client has gone while its request is served, by

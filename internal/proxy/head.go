@@ -26,6 +26,7 @@ const (
 
 // head is what must be known of a request before it is parsed.
 type head struct {
+	size    int // with the empty line
 	method  string
 	target  string
 	minor   byte // of HTTP/1.x
@@ -64,7 +65,7 @@ func parseHead(data []byte) (head, error) {
 	if !ok {
 		return head{}, errLineEnd
 	}
-	var h head
+	h := head{size: len(data)}
 	for n := 0; ; n++ {
 		line, rest, more := bytes.Cut(lines, []byte("\r\n"))
 		if err := checkBytes(line); err != nil {

@@ -11,12 +11,9 @@ import (
 	"time"
 )
 
-const (
-	pumpBuffer = 32 << 10
-	// burst is how much is spliced in the kernel once a full buffer shows that
-	// there is much to move. An idle tunnel holds neither buffer nor pipe.
-	burst = 4 << 20
-)
+// burst is how much is spliced in the kernel once a full buffer shows that
+// there is much to move. An idle tunnel holds neither buffer nor pipe.
+const burst = 4 << 20
 
 var errIdle = errors.New("closed after being idle")
 
@@ -266,17 +263,3 @@ func (r *readiness) read() (*[]byte, int, error) {
 	}
 	return r.buf, r.n, nil
 }
-
-//nolint:gochecknoglobals // a pool is shared by nature
-var buffers = sync.Pool{New: func() any { b := make([]byte, pumpBuffer); return &b }}
-
-func getBuffer() *[]byte {
-	b, ok := buffers.Get().(*[]byte)
-	if !ok {
-		fresh := make([]byte, pumpBuffer)
-		return &fresh
-	}
-	return b
-}
-
-func putBuffer(b *[]byte) { buffers.Put(b) }

@@ -228,8 +228,6 @@ func (s *Server) accept(ctx context.Context, l net.Listener, slots chan struct{}
 		}
 		s.work.Go(func() {
 			defer func() { <-slots }()
-			ctx, cancel := context.WithCancel(ctx)
-			defer cancel()
 			stop := context.AfterFunc(ctx, func() { discard(conn.Close()) })
 			defer stop()
 			defer func() { discard(conn.Close()) }()

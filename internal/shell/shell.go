@@ -50,6 +50,9 @@ type Command struct {
 	// Env are the variables that the line itself exports to it, as NAME=VALUE
 	// in the order of their names.
 	Env []Word
+	// Loose are the places in Words of those that are not quoted and not
+	// Known: each may be no word at all, or several.
+	Loose []int
 }
 
 // Script is what was found in a line.
@@ -165,7 +168,7 @@ func (f *finder) emit(c *call) {
 	if f.quiet > 0 || f.over {
 		return
 	}
-	base := Command{Name: c.name(), Words: words(c.fields), Writes: c.writes, Reads: c.reads, Via: c.via, Env: f.env.exports()}
+	base := Command{Name: c.name(), Words: words(c.fields), Writes: c.writes, Reads: c.reads, Via: c.via, Env: f.env.exports(), Loose: loose(c.fields)}
 	for _, dir := range f.dirsOf(c) {
 		command := base
 		command.Dir = dir
@@ -183,6 +186,16 @@ func (f *finder) emit(c *call) {
 		f.seen[key] = struct{}{}
 		f.script.Commands = append(f.script.Commands, command)
 	}
+}
+
+// loose gives the places of words that may be none, or several.
+func loose(fields []field) (places []int) {
+	for i, fd := range fields {
+		if fd.loose && !fd.Known {
+			places = append(places, i)
+		}
+	}
+	return places
 }
 
 func (f *finder) dirsOf(c *call) []Word {

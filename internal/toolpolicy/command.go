@@ -3,7 +3,9 @@ package toolpolicy
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/bmatcuk/doublestar/v4"
 )
@@ -50,12 +52,14 @@ type option struct {
 	letters  string
 	value    wordGlob
 	hasValue bool
+	outer    bool // must stand before the subcommand
 }
 
 // wordGlob is a glob for a word, in which * matches "/" too.
 type wordGlob struct {
 	pattern string
 	literal bool
+	words   []string // of "{a,b}": all that match
 }
 
 // flat is s without the separator that doublestar knows.
@@ -69,6 +73,9 @@ func parseWord(s string) (wordGlob, error) {
 	if g.literal {
 		g.pattern = s
 	}
+	if inner := strings.TrimSuffix(strings.TrimPrefix(s, "{"), "}"); len(inner) == len(s)-2 && !strings.ContainsAny(inner, `*?[{}\`) {
+		g.words = strings.Split(inner, ",")
+	}
 	return g, nil
 }
 
@@ -76,6 +83,8 @@ func (g wordGlob) matches(s string) bool {
 	switch {
 	case g.literal:
 		return g.pattern == s
+	case g.words != nil:
+		return slices.Contains(g.words, s)
 	case g.any():
 		return true
 	}
@@ -83,12 +92,20 @@ func (g wordGlob) matches(s string) bool {
 	return err == nil && ok
 }
 
-func (g wordGlob) any() bool { return g.pattern == "*" || g.pattern == "**" }
-
-// begins says whether a word that begins with lead could match.
-func (g wordGlob) begins(lead string) bool {
-	return !g.literal || strings.HasPrefix(g.pattern, lead)
+// lower is for words that are compared in lower case.
+func (g wordGlob) lower() wordGlob {
+	g.pattern = strings.ToLower(g.pattern)
+	words := make([]string, len(g.words))
+	for i, w := range g.words {
+		words[i] = strings.ToLower(w)
+	}
+	if g.words != nil {
+		g.words = words
+	}
+	return g
 }
+
+func (g wordGlob) any() bool { return g.pattern == "*" || g.pattern == "**" }
 
 // parseEnv reads NAME=VALUE, where both may have wildcards; a NAME alone means
 // any value.
@@ -142,10 +159,11 @@ func parseWords(s string) (p wordPattern, err error) {
 			if err != nil {
 				return p, err
 			}
+			o.outer = git && len(p.operands) == 0
 			p.options = append(p.options, o)
 		default:
 			if git { // see words.operand
-				w.pattern = strings.ToLower(w.pattern)
+				w = w.lower()
 			}
 			p.operands = append(p.operands, operand{w, far})
 			far = false
@@ -175,7 +193,7 @@ func parseOption(s string) (o option, err error) {
 // match says whether c is a command that a rule is about which forbids:
 // options count wherever they stand, operands in their order, and more of
 // both may follow. What is not known may be anything.
-func (p wordPattern) match(c *command) match {
+func (p *wordPattern) match(c *command) match {
 	if len(c.Words) == 0 {
 		return no // a redirection
 	}
@@ -198,7 +216,7 @@ func (p wordPattern) match(c *command) match {
 
 // matchOperands walks over the words once for each operand of the pattern;
 // at[i] is how sure it is that the next operand is looked for from word i on.
-func (p wordPattern) matchOperands(words []token) match {
+func (p *wordPattern) matchOperands(words []token) match {
 	at := make([]match, len(words)+2)
 	at[0] = yes
 	for _, o := range p.operands {
@@ -240,19 +258,45 @@ func (o operand) match(w token) (hit match, splits bool) {
 	switch {
 	case w.known && (o.matches(w.text) || o.matches(w.fold)):
 		return yes, false
-	case w.known:
+	case w.known || !o.could(w):
 		return no, false
 	case o.any():
 		return yes, false
-	case w.lead != "" && !o.begins(w.lead):
-		return no, false
 	}
-	return maybe, true
+	return maybe, w.loose
+}
+
+// could says whether a word of which only w.text is known could match.
+func (g wordGlob) could(w token) bool {
+	if w.loose || w.text == "" {
+		return true
+	}
+	switch {
+	case g.literal:
+		return holds(g.pattern, w.text) || holds(g.pattern, w.fold)
+	case g.words != nil:
+		return slices.ContainsFunc(g.words, func(s string) bool { return holds(s, w.text) || holds(s, w.fold) })
+	}
+	return true
+}
+
+// holds says whether s has the letters of parts in their order.
+func holds(s, parts string) bool {
+	for _, r := range parts {
+		i := strings.IndexRune(s, r)
+		if i < 0 {
+			return false
+		}
+		s = s[i:]
+		_, n := utf8.DecodeRuneInString(s)
+		s = s[n:]
+	}
+	return true
 }
 
 // matchExact says whether c is a command that a rule is about which allows:
 // every word is known and is what the pattern says, in its order.
-func (p wordPattern) matchExact(c *command) bool {
+func (p *wordPattern) matchExact(c *command) bool {
 	for i, g := range p.words {
 		rest := i > 0 && i == len(p.words)-1 && g.pattern == "**"
 		if rest {

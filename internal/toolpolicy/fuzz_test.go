@@ -8,7 +8,6 @@ import (
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(userRules))
 	f.Add([]byte(widening))
-	f.Add(builtinText)
 	f.Add([]byte("[[rule]]\nid = \"a\"\naction = \"allow\"\nover = [\"b\"]\ncommand = \"{a,b} ** -c=*\"\npath = [\"!~\", \"/\"]\nurl = \"*\""))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		l, err := Parse("p", data)

@@ -70,10 +70,16 @@ func (j *judging) hold(a *active, subjects []*subject) {
 	}
 	for _, s := range subjects {
 		for _, h := range j.match(a, s) {
-			if !j.covered(h, s) {
+			if h.what == "" {
+				h.what = s.text()
+			}
+			if !(h.sure != yes && a.sure) && !j.covered(h, s) {
 				j.hits = append(j.hits, h)
 			}
 		}
+	}
+	if a.sure {
+		return
 	}
 	h := hit{action: a.action, rule: a, sure: maybe}
 	switch mentioned := func(p commandPattern) bool { return p.from == nil && p.mentions(j.code) }; {
@@ -105,7 +111,7 @@ func (j *judging) match(a *active, s *subject) (hits []hit) {
 			return nil
 		}
 	}
-	base := hit{action: a.action, rule: a, sure: sure, what: s.text()}
+	base := hit{action: a.action, rule: a, sure: sure}
 	if len(a.urls) > 0 {
 		hits = j.matchURLs(a, s, base)
 	} else {
@@ -134,7 +140,8 @@ func (j *judging) matchCommands(a *active, s *subject) match {
 		return no
 	}
 	sure := no
-	for _, p := range a.commands {
+	for i := range a.commands {
+		p := &a.commands[i]
 		m := p.match(s.cmd)
 		if p.from != nil {
 			m = min(m, p.fed(s))
@@ -146,7 +153,7 @@ func (j *judging) matchCommands(a *active, s *subject) match {
 
 // fed says whether a command may get the output of one that matches the
 // pattern before the "|".
-func (p commandPattern) fed(s *subject) match {
+func (p *commandPattern) fed(s *subject) match {
 	if !readsProgram(s.cmd) {
 		return no
 	}
@@ -166,10 +173,9 @@ func readsProgram(c *command) bool {
 		return true
 	}
 	for _, w := range c.Words[min(1, len(c.Words)):] {
-		if !w.Known {
-			return true
-		}
 		switch {
+		case !w.Known:
+			return false
 		case w.Text == "-" || w.Text == "-s" || w.Text == "/dev/stdin":
 			return true
 		case strings.HasPrefix(w.Text, "--"):
@@ -270,7 +276,10 @@ func (j *judging) onPath(patterns []pathGlob, t *target) (on, direct bool) {
 	except := excepts(patterns)
 	if t.lexical != "" && !(t.vague && except) {
 		on1, direct1 := j.at(patterns, t, t.lexical, j.lexical)
-		on2, direct2 := j.at(patterns, t, t.real, j.real)
+		on2, direct2 := on1, direct1
+		if t.real != t.lexical || j.real != j.lexical {
+			on2, direct2 = j.at(patterns, t, t.real, j.real)
+		}
 		if on1 || on2 {
 			return true, direct1 || direct2
 		}

@@ -54,7 +54,7 @@ func isLanguage(name string) bool {
 var starterPattern = regexp.MustCompile("(?i)system|subprocess|popen|spawn|exec|child_process|\\bqx\\b|%x|`|shell_|shell=|\\brun\\b|\\|\\s*getline|print\\s*\\|")
 
 // mentions says whether code names the program and the words of a pattern.
-func (p wordPattern) mentions(code string) bool {
+func (p *wordPattern) mentions(code string) bool {
 	if !p.name.in(code) {
 		return false
 	}
@@ -76,16 +76,7 @@ func (g wordGlob) in(code string) bool {
 	if g.literal {
 		return isWordOf(code, g.pattern)
 	}
-	list, ok := strings.CutPrefix(g.pattern, "{")
-	if list, ok = strings.CutSuffix(list, "}"); !ok {
-		return false
-	}
-	for alternative := range strings.SplitSeq(list, ",") {
-		if isWordOf(code, alternative) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(g.words, func(w string) bool { return isWordOf(code, w) })
 }
 
 // isWordOf says whether word stands in text with no letter or digit beside it.
@@ -145,13 +136,4 @@ func (s *subject) addURLs() {
 			}
 		}
 	}
-}
-
-// lead is what a word that is not known surely begins with: only that of a
-// home directory can be told.
-func lead(w shell.Word) string {
-	if !w.Known && strings.HasPrefix(w.Text, "~") {
-		return w.Text
-	}
-	return ""
 }

@@ -32,7 +32,7 @@ func grammarOf(program, sub string) grammar {
 			flag:  words("--silent -s --quiet -q -d --verbose --workspaces -ws --if-present --ignore-scripts --no-audit --no-fund --global -g --json --yes -y -D --save-dev --dry-run -r --recursive --frozen-lockfile --legacy-peer-deps --force -f --production --offline --prefer-offline"),
 		}
 	case "docker", "podman", "nerdctl", "buildah":
-		return grammar{value: words("--context -c --config --host -H --log-level -l --tlscacert --tlscert --tlskey --root --runroot"), flag: words("--debug -D --tls --tlsverify --remote -r")}
+		return grammar{value: words("--context -c --config --host -H --log-level -l --tlscacert --tlscert --tlskey --root --runroot -t --tag -f --file --build-arg --target --platform --name --network --label -v --volume -e --env -p --publish --builder --cache-from --cache-to -o --output"), flag: words("--debug -D --tls --tlsverify --remote -r")}
 	case "cargo":
 		return grammar{value: words("--color --config -Z -C --manifest-path --target-dir --package -p --token --registry --index --features -F --target -j --jobs --bin --example --test --profile"), flag: words("-v -q --verbose --quiet --frozen --locked --offline --release --all --workspace --allow-dirty --no-verify --dry-run --all-features --no-default-features --all-targets --lib --bins")}
 	case "gh", "glab":

@@ -51,6 +51,8 @@ type pathGlob struct {
 	// fixed is the directory that all it matches is below, as far as it has
 	// no wildcard.
 	fixed string
+	// name is a part that each path it matches has.
+	name string
 }
 
 // parsePath reads a pattern for paths.
@@ -78,6 +80,11 @@ func parsePath(s string) (pathGlob, error) {
 	if g.deep {
 		g.fixed = g.glob
 	}
+	for part := range strings.SplitSeq(g.glob, "/") {
+		if !strings.ContainsAny(part, `*?[{}\,`) && len(part) > len(g.name) {
+			g.name = part
+		}
+	}
 	return g, nil
 }
 
@@ -99,10 +106,13 @@ func below(dir, p string) (string, bool) {
 	if p == dir {
 		return ".", true
 	}
-	if dir != "/" {
-		dir += "/"
+	if dir == "/" {
+		return strings.CutPrefix(p, dir)
 	}
-	return strings.CutPrefix(p, dir)
+	if len(p) > len(dir) && p[len(dir)] == '/' && p[:len(dir)] == dir {
+		return p[len(dir)+1:], true
+	}
+	return "", false
 }
 
 // matches takes a clean absolute path.
@@ -120,6 +130,9 @@ func (g pathGlob) matchesRel(rel string) bool {
 	case g.deep:
 		_, ok := below(g.glob, rel)
 		return ok
+	}
+	if !strings.Contains(rel, g.name) {
+		return false
 	}
 	ok, err := doublestar.Match(g.glob, rel)
 	return err == nil && ok

@@ -29,6 +29,7 @@ type rule struct {
 	mcp      []glob
 	agents   []glob
 	phases   []Phase // pre when not given
+	sure     bool    // what is not known does not match
 }
 
 // match is what the rule matches, for people.
@@ -83,6 +84,8 @@ func (v value) ruleKey(key string, r *ruleText) {
 		r.reason = v.str(key)
 	case "over":
 		r.over = v.refs(key)
+	case "sure":
+		r.sure = v.boolean(key)
 	default:
 		v.matchKey(key, r)
 	}
@@ -179,6 +182,7 @@ func (r *ruleText) check() (errs []error) {
 	wrong((r.action == Deny || r.action == Ask) && strings.TrimSpace(r.reason) == "", "has no reason: the model reads it instead of the tool's result")
 	wrong(len(r.over) > 0 && r.action != Allow, "over: only a rule of action allow goes over others")
 	wrong(r.hasAccess && len(r.paths) == 0, "access: is about paths, and there is no path")
+	wrong(r.sure && len(r.commands)+len(r.env)+len(r.urls) == 0, "sure: is about commands, env and URLs, and there are none")
 	wrong(len(r.keys) == 0, "matches everything: say so with tool = \"*\"")
 	return errs
 }

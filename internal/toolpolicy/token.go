@@ -1,6 +1,7 @@
 package toolpolicy
 
 import (
+	"slices"
 	"strings"
 
 	"agentprocess/internal/shell"
@@ -17,7 +18,7 @@ type command struct {
 type token struct {
 	text, fold string
 	known      bool
-	lead       string // what a word that is not known begins with
+	loose      bool // may be no word, or several
 	option     bool
 	name       string // "--long" or "-x" of an option, "-xyz" of several
 	letters    string // the options of one dash and one letter in it
@@ -56,12 +57,9 @@ func (c *command) tokens() []token {
 			continue
 		}
 		t := token{text: w.Text, known: w.Known, free: !w.Known && !ended && taken != yes}
-		if !w.Known {
-			t.lead = lead(w)
-			t.free = t.free && (t.lead == "" || t.lead[0] == '-')
-		}
-		if !ended && taken != yes && isOption(w) {
-			t.outer = !subcommand
+		t.outer = !subcommand
+		t.loose = slices.Contains(c.Loose, i+1)
+		if !ended && taken != yes && isOption(w, t.loose) {
 			t.readOption(g, w)
 			t.readValue(list[i+1:])
 			taken = t.takes
@@ -84,11 +82,11 @@ func (c *command) tokens() []token {
 
 // isOption says that a word is an option, as far as it is known: the value of
 // --name=value need not be.
-func isOption(w shell.Word) bool {
+func isOption(w shell.Word, loose bool) bool {
 	if w.Known {
 		return len(w.Text) > 1 && w.Text[0] == '-'
 	}
-	return strings.HasPrefix(lead(w), "--") && strings.Contains(lead(w), "=")
+	return !loose && strings.HasPrefix(w.Text, "--") && strings.Contains(w.Text, "=")
 }
 
 func (t *token) readOption(g grammar, w shell.Word) {
@@ -148,8 +146,11 @@ func (c *command) hasOption(o option) match {
 	sure, missing := no, o.letters
 	for _, t := range c.tokens() {
 		switch {
+		case o.outer && !t.outer:
 		case t.free:
-			sure = max(sure, maybe)
+			if o.could(t) {
+				sure = max(sure, maybe)
+			}
 		case !t.option:
 		case o.long != "":
 			if o.isLong(t.name) {
@@ -182,6 +183,17 @@ func (o option) isLong(name string) bool {
 		return glob(o.long).matches(name)
 	}
 	return name == o.long || len(name) >= minAbbreviation && strings.HasPrefix(o.long, name)
+}
+
+// could says whether a word of which only w.text is known could be the option.
+func (o option) could(w token) bool {
+	switch {
+	case w.loose || w.text == "" || o.glob || o.hasValue:
+		return true
+	case o.long != "":
+		return holds(o.long, w.text)
+	}
+	return strings.ContainsAny(w.text, "-"+o.letters)
 }
 
 func (o option) hasItsValue(t token) match {

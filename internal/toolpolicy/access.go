@@ -104,7 +104,7 @@ func (a *accesses) program() {
 		}
 		a.each(ops, write)
 	case "chown", "chgrp":
-		a.each(rest(ops, 1), write)
+		a.each(rest(ops), write)
 	case "sed", "perl", "gsed":
 		a.inPlace(ops)
 	case "dd":
@@ -128,7 +128,8 @@ func (a *accesses) program() {
 	}
 }
 
-func rest(list []token, n int) []token { return list[min(n, len(list)):] }
+// rest are the words behind the first.
+func rest(list []token) []token { return list[min(1, len(list)):] }
 
 // option adds the value of an option.
 func (a *accesses) option(what access, names ...string) {
@@ -184,7 +185,7 @@ func (a *accesses) inPlace(ops []token) {
 		what = write
 	}
 	if !scripted {
-		ops = rest(ops, 1)
+		ops = rest(ops)
 	}
 	a.each(ops, what)
 }
@@ -260,7 +261,7 @@ func (a *accesses) archive(ops []token) {
 		if strings.Contains(ops[0].text, "f") && len(ops) > 1 {
 			file, hasFile = ops[1], true
 		}
-		ops = rest(ops, 1)
+		ops = rest(ops)
 	}
 	what := read
 	if creates && a.c.Name != "unzip" {
@@ -281,7 +282,7 @@ func (a *accesses) git(ops []token) {
 	if len(ops) == 0 {
 		return
 	}
-	args := rest(ops, 1)
+	args := rest(ops)
 	switch ops[0].text {
 	case "rm":
 		a.each(args, remove)
@@ -295,7 +296,7 @@ func (a *accesses) git(ops []token) {
 		if i := a.dashes(); i >= 0 && len(args) > len(a.c.Words)-1-i {
 			a.each(args[len(args)-(len(a.c.Words)-1-i):], write)
 		} else if i < 0 && len(args) > 1 {
-			a.each(rest(args, 1), write)
+			a.each(rest(args), write)
 		}
 	case "restore":
 		if _, ok := a.c.valueOf("-s", "--source"); ok {

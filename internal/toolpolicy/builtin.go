@@ -1,9 +1,6 @@
 package toolpolicy
 
-import (
-	_ "embed"
-	"sync"
-)
+import _ "embed"
 
 // BuiltinSource is the Source of the built-in rules.
 const BuiltinSource = "built-in"
@@ -11,13 +8,10 @@ const BuiltinSource = "built-in"
 //go:embed builtin.toml
 var builtinText []byte
 
-// parsedBuiltin reads the built-in layer once: a layer is never changed.
-var parsedBuiltin = sync.OnceValues(func() (*Layer, error) { return Parse(BuiltinSource, builtinText) })
-
 // Builtin is the layer of rules that hold in every run unless they are
 // disabled. They are in the language of all policies, in builtin.toml.
 func Builtin() *Layer {
-	l, err := parsedBuiltin()
+	l, err := Parse(BuiltinSource, builtinText)
 	if err != nil {
 		// Part of the program, and tested: a program without it must not run.
 		return &Layer{source: BuiltinSource, broken: err}

@@ -73,7 +73,7 @@ func (j *judging) hold(a *active, subjects []*subject) {
 			if h.what == "" {
 				h.what = s.text()
 			}
-			if !(h.sure != yes && a.sure) && !j.covered(h, s) {
+			if (h.sure == yes || !a.sure) && !j.covered(h, s) {
 				j.hits = append(j.hits, h)
 			}
 		}
@@ -274,7 +274,7 @@ func (j *judging) allowsURL(a *active, h hit, s *subject) bool {
 // a path that a pattern is for.
 func (j *judging) onPath(patterns []pathGlob, t *target) (on, direct bool) {
 	except := excepts(patterns)
-	if t.lexical != "" && !(t.vague && except) {
+	if t.lexical != "" && (!t.vague || !except) {
 		on1, direct1 := j.at(patterns, t, t.lexical, j.lexical)
 		on2, direct2 := on1, direct1
 		if t.real != t.lexical || j.real != j.lexical {
@@ -296,7 +296,7 @@ func (j *judging) onPath(patterns []pathGlob, t *target) (on, direct bool) {
 // at says whether patterns are about a target at one of its places.
 func (j *judging) at(patterns []pathGlob, t *target, p string, r roots) (on, direct bool) {
 	except := excepts(patterns)
-	if t.within && matchPath(patterns, p+"/-", r) || !(t.within && except) && matchPath(patterns, p, r) {
+	if t.within && matchPath(patterns, p+"/-", r) || (!t.within || !except) && matchPath(patterns, p, r) {
 		return true, true
 	}
 	// Who deletes or moves a directory does so to all that is in it.

@@ -23,8 +23,8 @@ type ref struct {
 	line, column int
 }
 
-func (r ref) problem(source, key string) Problem {
-	return Problem{
+func (r ref) problem(source, key string) FileError {
+	return FileError{
 		Source: source, Line: r.line, Column: r.column,
 		Text: fmt.Sprintf("%s: no layer below has a rule %q", key, r.id),
 	}
@@ -43,26 +43,26 @@ type hookSettings struct {
 	memory  int64
 }
 
-// Problem is one thing that is wrong with a policy, and where.
-type Problem struct {
+// FileError is one thing that is wrong with a policy, and where.
+type FileError struct {
 	Source       string
 	Line, Column int // 0 when it stands on no line
 	Text         string
 }
 
 // String gives it as compilers do.
-func (p Problem) String() string {
+func (p FileError) String() string {
 	if p.Line == 0 {
 		return p.Source + ": " + p.Text
 	}
 	return fmt.Sprintf("%s:%d:%d: %s", p.Source, p.Line, p.Column, p.Text)
 }
 
-// Problems is the error of [Parse] and [New]: everything that is wrong.
-type Problems []Problem
+// FileErrors is the error of [Parse] and [New]: everything that is wrong.
+type FileErrors []FileError
 
 // Error implements error, one problem a line.
-func (p Problems) Error() string {
+func (p FileErrors) Error() string {
 	lines := make([]string, len(p))
 	for i, e := range p {
 		lines[i] = e.String()
@@ -70,7 +70,7 @@ func (p Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-func (p Problems) err() error {
+func (p FileErrors) err() error {
 	if len(p) == 0 {
 		return nil
 	}

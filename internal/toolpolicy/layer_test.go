@@ -106,6 +106,7 @@ func TestLayers(t *testing.T) {
 }
 
 func testRuleList(t *testing.T, untrusted, trusted *Policy) {
+	t.Helper()
 	find := func(p *Policy, source, id string) RuleInfo {
 		for _, r := range p.Rules() {
 			if r.ID == id && r.Source == source {

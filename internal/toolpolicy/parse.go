@@ -37,7 +37,7 @@ func hookNames() []string {
 }
 
 // Parse reads a policy.toml; source is its name in problems and verdicts. The
-// error is of type [Problems], with all of them.
+// error is of type [FileErrors], with all of them.
 func Parse(source string, data []byte) (*Layer, error) {
 	p := &parser{layer: &Layer{source: source, hooks: map[string]hookSettings{}}, ids: map[string]int{}}
 	if len(data) > maxFile {
@@ -70,7 +70,7 @@ type parser struct {
 	table    []string
 	rule     *ruleText // the [[rule]] we are in
 	ids      map[string]int
-	problems Problems
+	problems FileErrors
 }
 
 // value is one value of a file.
@@ -81,7 +81,7 @@ type value struct {
 }
 
 func (p *parser) problem(at unstable.Position, format string, args ...any) {
-	p.problems = append(p.problems, Problem{Source: p.layer.source, Line: at.Line, Column: at.Column, Text: fmt.Sprintf(format, args...)})
+	p.problems = append(p.problems, FileError{Source: p.layer.source, Line: at.Line, Column: at.Column, Text: fmt.Sprintf(format, args...)})
 }
 
 func (p *parser) syntax(err error) {

@@ -97,8 +97,9 @@ func (r roots) of(b base) string {
 		return r.workspace
 	case baseHome:
 		return r.home
+	default:
+		return "/"
 	}
-	return "/"
 }
 
 // below gives p relative to dir, "." for dir itself.

@@ -122,7 +122,7 @@ type active struct {
 // refers to rules that no layer below it has.
 func New(o Options) (*Policy, error) {
 	p := &Policy{trusted: o.ProjectTrusted, unparsed: setting{Deny, BuiltinSource}}
-	var problems Problems
+	var problems FileErrors
 	for i, l := range []*Layer{Builtin(), o.User, o.Project} {
 		if l == nil {
 			l = &Layer{}
@@ -139,7 +139,7 @@ func New(o Options) (*Policy, error) {
 			err = fmt.Errorf("wants a path below the workspace")
 		}
 		if err != nil {
-			problems = append(problems, Problem{Source: "--scope", Text: fmt.Sprintf("%q: %v", text, err)})
+			problems = append(problems, FileError{Source: "--scope", Text: fmt.Sprintf("%q: %v", text, err)})
 		}
 		p.scope, p.scopeText = append(p.scope, g), append(p.scopeText, text)
 	}
@@ -150,7 +150,7 @@ func New(o Options) (*Policy, error) {
 const projectLayer = 2
 
 // stack puts a layer on top of those there are.
-func (p *Policy) stack(i int, l *Layer) (problems Problems) {
+func (p *Policy) stack(i int, l *Layer) (problems FileErrors) {
 	below := len(p.rules)
 	widens := i != projectLayer || p.trusted
 	for _, ref := range l.disable {

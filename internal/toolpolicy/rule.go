@@ -159,7 +159,7 @@ func (p *parser) endRule() {
 		p.problem(at, "more than %d rules", maxRules)
 	}
 	p.ids[r.id] = r.line
-	r.rule.source, r.rule.line = p.layer.source, r.line
+	r.source, r.rule.line = p.layer.source, r.line
 	if len(r.phases) == 0 {
 		r.phases = []Phase{Pre}
 	}

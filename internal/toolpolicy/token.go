@@ -48,7 +48,7 @@ func (c *command) tokens() []token {
 	}
 	c.read = true
 	g := grammarOf(c.Name, "")
-	ended, subcommand, taken := false, false, match(no)
+	ended, subcommand, taken := false, false, no
 	list := c.Words[1:]
 	for i, w := range list {
 		if w.Known && w.Text == "--" && !ended && taken != yes {

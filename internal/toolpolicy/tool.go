@@ -219,8 +219,8 @@ func (s *subject) addPatch(text string) {
 }
 
 func (s *subject) addURL(text string) {
-	if strings.HasPrefix(text, "file:") {
-		s.addPaths([]string{"/" + strings.TrimLeft(strings.TrimPrefix(text, "file:"), "/")}, read)
+	if file, ok := strings.CutPrefix(text, "file:"); ok {
+		s.addPaths([]string{"/" + strings.TrimLeft(file, "/")}, read)
 		return
 	}
 	l, ok := parseLocation(text)

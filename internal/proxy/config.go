@@ -48,21 +48,28 @@ type Config struct {
 	Now func() time.Time
 	// Limits bound what a sandbox can use; zero fields are the default.
 	Limits Limits
+	// Budget bounds connections together with the other gateways of the
+	// process; nil is one of its own, as large as the limit of open files
+	// allows.
+	Budget *Budget
 }
 
 // Limits bound connections and waits.
 type Limits struct {
-	Connections int           // at once; more wait to be accepted
+	// Connections is how many there may be at once. More wait a second for
+	// one to end, then they are refused.
+	Connections int
 	Header      time.Duration // for a request head, a ClientHello, a handshake
 	Dial        time.Duration // to resolve and connect
 	KeepAlive   time.Duration // between requests of a connection
 	Tunnel      time.Duration // without a byte in either direction
 }
 
-func (l Limits) withDefaults() Limits {
+func (l Limits) withDefaults(budget int) Limits {
 	if l.Connections <= 0 {
-		l.Connections = 4096
+		l.Connections = defaultConnections
 	}
+	l.Connections = min(l.Connections, budget)
 	for _, d := range []struct {
 		field *time.Duration
 		value time.Duration

@@ -23,6 +23,7 @@ type tunnel struct {
 	upstream net.Conn
 	flow     *flow
 	idle     time.Duration
+	bursts   chan struct{} // the server's
 	// inspect, if set, judges the client's first bytes before they go on.
 	inspect func() error
 	last    atomic.Int64 // when a byte last moved, Unix nanoseconds
@@ -213,13 +214,25 @@ func (t *tunnel) pumpTCP(dst, src *net.TCPConn, count *atomic.Int64) error {
 		if n < pumpBuffer {
 			continue
 		}
-		moved, err := io.Copy(dst, &io.LimitedReader{R: src, N: burst})
-		count.Add(moved)
-		t.touch()
-		if err != nil {
+		if err := t.burst(dst, src, count); err != nil {
 			return err
 		}
 	}
+}
+
+// burst moves much in the kernel, unless too many tunnels do: each takes the
+// descriptors of a pipe.
+func (t *tunnel) burst(dst, src *net.TCPConn, count *atomic.Int64) error {
+	select {
+	case t.bursts <- struct{}{}:
+		defer func() { <-t.bursts }()
+	default:
+		return nil
+	}
+	moved, err := io.Copy(dst, &io.LimitedReader{R: src, N: burst})
+	count.Add(moved)
+	t.touch()
+	return err
 }
 
 // readiness reads from a socket into a pooled buffer that is taken only when

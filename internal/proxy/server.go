@@ -31,7 +31,10 @@ type Server struct {
 	transport *http.Transport
 	reverse   *httputil.ReverseProxy
 	slots     chan struct{} // one per connection
+	bursts    chan struct{} // one per tunnel that splices
+	refusals  chan struct{} // one per connection that is told there is no room
 	work      sync.WaitGroup
+	workers   workers
 	// redirectV6 and serving are set by Serve before anything is answered.
 	redirectV6 bool
 	serving    context.Context // bounds what the transport dials on its own
@@ -42,7 +45,10 @@ type Server struct {
 
 // New makes a server; it does nothing until Serve.
 func New(cfg Config) (*Server, error) {
-	cfg.Limits = cfg.Limits.withDefaults()
+	if cfg.Budget == nil {
+		cfg.Budget = NewBudget(0)
+	}
+	cfg.Limits = cfg.Limits.withDefaults(cap(cfg.Budget.free))
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
@@ -53,11 +59,12 @@ func New(cfg Config) (*Server, error) {
 		cfg.Dialer = hostDialer{}
 	}
 	s := &Server{
-		cfg:    cfg,
-		names:  newNames(),
-		opened: map[string][]Credential{},
-		slots:  make(chan struct{}, cfg.Limits.Connections),
-		live:   map[*lease]struct{}{},
+		cfg:     cfg,
+		names:   newNames(),
+		opened:  map[string][]Credential{},
+		slots:   make(chan struct{}, cfg.Limits.Connections),
+		live:    map[*lease]struct{}{},
+		workers: workers{jobs: make(chan func())},
 	}
 	s.policy.Store(cfg.Policy)
 	if err := s.openHosts(); err != nil {
@@ -156,19 +163,20 @@ func (s *Server) Serve(ctx context.Context, sockets sandbox.Sockets) error {
 	defer cancel()
 	s.serving = ctx
 	failed := make(chan error, 1)
-	dnsSlots := make(chan struct{}, maxTCPDNS)
-	accept := func(l net.Listener, slots chan struct{}, serve func(context.Context, net.Conn)) {
-		s.listen(ctx, l, failed, func() { s.accept(ctx, l, slots, failed, serve) })
+	accept := func(l net.Listener, d door) {
+		s.listen(ctx, l, failed, func() { s.accept(ctx, l, d, failed) })
 	}
+	connections := gate{own: s.slots, budget: s.cfg.Budget, what: "connections"}
 	if sockets.Proxy != nil {
 		deferAccept(sockets.Proxy)
-		accept(sockets.Proxy, s.slots, s.serveProxy)
+		accept(sockets.Proxy, door{"http", connections, s.serveProxy})
 	}
 	for _, l := range sockets.Redirect {
-		accept(l, s.slots, func(ctx context.Context, c net.Conn) { s.serveRedirect(ctx, c, sockets.OriginalDst) })
+		accept(l, door{"redirect", connections, func(ctx context.Context, c net.Conn) { s.serveRedirect(ctx, c, sockets.OriginalDst) }})
 	}
+	lookups := gate{own: make(chan struct{}, maxTCPDNS), what: "DNS connections"}
 	for _, l := range sockets.DNSTCP {
-		accept(l, dnsSlots, s.serveTCPDNS)
+		accept(l, door{"dns", lookups, s.serveTCPDNS})
 	}
 	for _, c := range sockets.DNS {
 		s.listen(ctx, c, failed, func() { s.serveUDP(ctx, c) })
@@ -204,34 +212,39 @@ func fail(failed chan<- error, err error) {
 	}
 }
 
-// accept takes connections, as many at once as there are slots.
-func (s *Server) accept(ctx context.Context, l net.Listener, slots chan struct{}, failed chan<- error, serve func(context.Context, net.Conn)) {
+// door is what one listener leads to.
+type door struct {
+	path  string // of records
+	gate  gate
+	serve func(context.Context, net.Conn)
+}
+
+// accept takes connections, as many at once as there is room for.
+func (s *Server) accept(ctx context.Context, l net.Listener, d door, failed chan<- error) {
 	for {
-		select {
-		case slots <- struct{}{}:
-		case <-ctx.Done():
+		conn, err := l.Accept()
+		switch {
+		case err == nil:
+		case ctx.Err() != nil:
+			return
+		case errors.Is(err, net.ErrClosed):
+			fail(failed, fmt.Errorf("accept for the gateway: %w", err))
+			return
+		case s.pause(ctx):
+			continue
+		default:
 			return
 		}
-		conn, err := l.Accept()
-		if err != nil {
-			<-slots
-			switch {
-			case ctx.Err() != nil:
-				return
-			case errors.Is(err, net.ErrClosed):
-				fail(failed, fmt.Errorf("accept for the gateway: %w", err))
-				return
-			case !s.pause(ctx):
-				return
-			}
+		if full := d.gate.enter(ctx); full != nil {
+			s.turnAway(conn, d.path, full)
 			continue
 		}
-		s.work.Go(func() {
-			defer func() { <-slots }()
+		s.workers.run(ctx, &s.work, func() {
+			defer d.gate.leave()
 			stop := context.AfterFunc(ctx, func() { discard(conn.Close()) })
 			defer stop()
 			defer func() { discard(conn.Close()) }()
-			serve(ctx, conn)
+			d.serve(ctx, conn)
 		})
 	}
 }

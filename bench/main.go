@@ -34,7 +34,7 @@ func run() int {
 	var b bench
 	flag.StringVar(&b.binary, "binary", "bin/agent-process", "the agent-process to measure")
 	flag.IntVar(&b.rounds, "rounds", 20, "counted rounds of each comparison")
-	flag.StringVar(&b.only, "only", "", "one section instead of all: sandbox, repository, memory, egress ...")
+	flag.StringVar(&b.only, "only", "", "one section instead of all: sandbox, repository, memory, egress, hook ...")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -50,6 +50,9 @@ func run() int {
 func (b *bench) run(ctx context.Context, args []string) error {
 	if len(args) == 2 && args[0] == egressVerb {
 		return serveEgress(ctx, args[1])
+	}
+	if len(args) == 3 && args[0] == hookVerb {
+		return callHooks(ctx, args[1:])
 	}
 	return b.all(ctx)
 }
@@ -77,6 +80,7 @@ func (b *bench) all(ctx context.Context) (err error) {
 		{"repository", b.repositoryStart},
 		{"memory", b.idleMemory},
 		{"egress", b.egress},
+		{"hook", b.hookVerdict},
 	} {
 		if b.only != "" && b.only != s.name {
 			continue

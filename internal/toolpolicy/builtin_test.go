@@ -64,6 +64,10 @@ var lines = []struct {
 		`npm publish --access public`,
 		`npm --prefix web publish`,
 		`npm -w web publish`,
+		`npm -F publish`,
+		`npm --dir publish`,
+		`bun -d a=b publish`,
+		`hatch --color publish`,
 		`pnpm -r publish`,
 		`yarn publish`,
 		`yarn npm publish`,
@@ -163,6 +167,8 @@ var lines = []struct {
 		`git commit --no-veri -m x`,
 		`git merge --no-verify x`,
 		`git rebase --no-verify main`,
+		`git am -s --no-verify x`,
+		`git am -m --no-verify x`,
 		`git -C x commit -m 'a b' -n`,
 	}},
 	{"deny git-config-env", []string{
@@ -241,6 +247,7 @@ var lines = []struct {
 		`perl -pi -e s/deny/allow/ .agent-process/policy.toml`,
 		`cd .agent-process && tee policy.toml < /tmp/x`,
 		`mkdir -p .agent-process/hooks`,
+		`touch -m .agent-process/policy.toml`,
 		`chmod -x .agent-process/hooks/pre-bash`,
 		`install -m 755 x .agent-process/hooks/pre-bash`,
 		`cp -t .agent-process x`,
@@ -278,7 +285,7 @@ var lines = []struct {
 		`ls -l /run/agent-process/hook.sock`,
 	}},
 	{"deny hook-process", []string{
-		`kill -9 1`, `kill 1`, `pkill agent-process`, `killall claude`, `pkill -f agent-process`, `kill -s KILL 1`,
+		`kill -9 1`, `kill 1`, `pkill -n agent-process`, `pkill agent-process`, `killall claude`, `pkill -f agent-process`, `kill -s KILL 1`,
 		`/opt/agent-process/agent-process hook`,
 	}},
 	{"deny delete-outside", []string{

@@ -46,7 +46,7 @@ func (f *finder) simple(x *syntax.CallExpr, redirs []*syntax.Redirect) {
 		if len(c.writes)+len(c.reads) > 0 {
 			f.emit(c)
 		}
-		f.output = Word{"", len(c.writes) == 0}
+		f.output = Word{"", len(redirs) == 0}
 		return
 	}
 	old := make([]binding, len(x.Assigns))
@@ -131,6 +131,9 @@ func (f *finder) array(a *syntax.Assign, old binding) {
 			ok = ok && !fd.loose && fd.Known || ok && !fd.loose
 			list = append(list, fd.Word)
 		}
+	}
+	if !f.grow(fieldSize * len(list)) {
+		return
 	}
 	b := f.env.names[a.Name.Value]
 	b.value, b.list, b.array = Word{}, list, ok && !b.odd

@@ -176,9 +176,6 @@ func (f *finder) textOptions(name string, c *call) {
 	switch name {
 	case "script":
 		names = []string{"-c", "--command", "-qc", "-qec", "-ec", "-qfc"}
-	case "flock":
-		f.flock(c)
-		return
 	case "tar", "gtar", "bsdtar":
 		f.tar(c)
 		return
@@ -220,17 +217,6 @@ func (f *finder) eachText(name string, c *call) {
 		if !strings.HasPrefix(a.Text, "-") {
 			f.option(c, name, a)
 		}
-	}
-}
-
-func (f *finder) flock(c *call) {
-	o := options{values: "wE", flags: "sxeunoFvh", long: []string{"--timeout", "--wait", "--conflict-exit-code"}, longFlags: []string{"--shared", "--exclusive", "--unlock", "--nonblock", "--nb", "--close", "--no-fork", "--verbose"}, operands: 1}
-	rest := o.command(c.args()).rest
-	switch {
-	case len(rest) > 1 && (rest[0].Text == "-c" || rest[0].Text == "--command"):
-		f.option(c, "flock -c", rest[1])
-	case len(rest) > 0:
-		f.starts(c, "flock", rest, nil)
 	}
 }
 

@@ -33,10 +33,12 @@ type env struct {
 	calls        int
 	returned     []Word // directories at the returns of the function
 	errexit      bool
+	spent        *int // steps of the finder: long logs cost some, too
 }
 
 // exports are the variables that programs started now are given by the line.
 func (e *env) exports() (list []Word) {
+	e.spend(len(e.names))
 	for name, b := range e.names {
 		if b.exported && !b.array && !strings.HasSuffix(name, "()") && !strings.HasSuffix(name, "=") {
 			list = append(list, Word{name + "=" + b.value.Text, b.value.Known})
@@ -53,14 +55,18 @@ type change struct {
 	had  bool
 }
 
-func newEnv() *env {
+func newEnv(spent *int) *env {
 	start := []Word{{Known: true}}
-	return &env{names: map[string]binding{}, dirs: start, failed: start}
+	return &env{names: map[string]binding{}, dirs: start, failed: start, spent: spent}
 }
+
+// spend counts work, a hundredth of a step each.
+func (e *env) spend(n int) { *e.spent += n / 100 }
 
 // child is the environment of a program that this shell starts.
 func (e *env) child(params []Word, known bool) *env {
-	c := newEnv()
+	e.spend(len(e.names))
+	c := newEnv(e.spent)
 	c.dirs, c.failed = e.dirs, e.dirs
 	c.params, c.paramsKnown = params, known
 	for name, b := range e.names {
@@ -92,6 +98,7 @@ func (e *env) forget(name string) { e.assign(name, Word{}) }
 
 // forgetAll makes everything unknown: code that was not read may have run.
 func (e *env) forgetAll() {
+	e.spend(10 * len(e.names))
 	for name, b := range e.names {
 		if !strings.HasSuffix(name, "()") {
 			b.value, b.list, b.array = Word{}, nil, false
@@ -132,6 +139,7 @@ func (e *env) back(p place) map[string]binding {
 
 // since has the present bindings of the names that were set after a mark.
 func (e *env) since(mark int) map[string]binding {
+	e.spend(len(e.undo) - mark)
 	ends := map[string]binding{}
 	for _, c := range e.undo[mark:] {
 		ends[c.name] = e.names[c.name]
@@ -141,6 +149,7 @@ func (e *env) since(mark int) map[string]binding {
 
 // doubt makes what was set after a mark uncertain: it may not have been.
 func (e *env) doubt(mark int) {
+	e.spend(10 * (len(e.undo) - mark))
 	first := map[string]binding{}
 	for _, c := range slices.Backward(e.undo[mark:]) {
 		first[c.name] = c.old

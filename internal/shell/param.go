@@ -163,7 +163,10 @@ func (f *finder) lookup(p *syntax.ParamExp, name string) (w Word, unset bool) {
 		return f.env.params[n-1], false
 	}
 	if name == "#" {
-		return Word{strconv.Itoa(len(f.env.params)), f.env.paramsKnown}, false
+		if !f.env.paramsKnown {
+			return Word{}, false
+		}
+		return Word{strconv.Itoa(len(f.env.params)), true}, false
 	}
 	b, ok := f.env.names[name]
 	switch {

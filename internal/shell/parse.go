@@ -83,7 +83,43 @@ func (f *finder) line(text string) {
 	if plain, err := statements(text, syntax.LangPOSIX); err == nil || len(plain) > len(list) {
 		f.env.merge(f.env.back(before))
 		f.stmts(plain)
+		return
 	}
+	f.pieces(rest(text, list))
+}
+
+// rest is what a text has after its statements.
+func rest(text string, list []*syntax.Stmt) string {
+	if len(list) == 0 {
+		return text
+	}
+	return text[min(len(text), int(list[len(list)-1].End().Offset())):] //nolint:gosec // an offset in a text that is in memory
+}
+
+// mostPieces is how many pieces of a broken text are looked at.
+const mostPieces = 100
+
+// pieces looks for commands in a text that does not parse: it is unknown
+// anyway, and what is found makes for a better answer.
+func (f *finder) pieces(text string) {
+	cut := strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(";\n&|(){}`", r) })
+	f.apart(func() {
+		f.env.forgetAll()
+		for _, piece := range cut[:min(len(cut), mostPieces)] {
+			for piece = strings.TrimSpace(piece); ; {
+				first, after, _ := strings.Cut(piece, " ")
+				if !syntax.IsKeyword(first) || after == "" {
+					break
+				}
+				piece = strings.TrimSpace(after)
+			}
+			list, err := statements(piece, syntax.LangBash)
+			if e, ok := errors.AsType[syntax.ParseError](err); ok && len(list) == 0 && int(e.Pos.Offset()) < len(piece) { //nolint:gosec // as above
+				list, _ = statements(piece[:e.Pos.Offset()], syntax.LangBash) // as far as it went
+			}
+			f.stmts(list)
+		}
+	})
 }
 
 // parserWords is the parser's error without the name of a file it has not.

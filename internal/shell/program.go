@@ -22,6 +22,14 @@ func (f *finder) dispatch(c *call) {
 		f.applet(c)
 	case "su", "runuser":
 		f.switchUser(c)
+	case "xargs", "gxargs":
+		f.xargs(c)
+	case "parallel":
+		f.parallel(c)
+	case "watch":
+		f.watch(c)
+	case "flock":
+		f.flock(c)
 	case "echo", "printf", "cat", "tee":
 		f.emit(c)
 		f.writes(name, c)
@@ -39,7 +47,7 @@ func (f *finder) dispatch(c *call) {
 	}
 }
 
-// starter is a command that is one itself, and starts others.
+// starter is a command that is one itself, and may start others.
 func (f *finder) starter(name string, c *call) {
 	switch name {
 	case "git":
@@ -48,12 +56,6 @@ func (f *finder) starter(name string, c *call) {
 		f.find(c)
 	case "fd", "fdfind":
 		f.fd(c)
-	case "xargs", "gxargs":
-		f.xargs(c)
-	case "parallel":
-		f.parallel(c)
-	case "watch":
-		f.watch(c)
 	case "ssh", "autossh":
 		f.ssh(c)
 	case "docker", "podman", "nerdctl", "docker-compose", "podman-compose":
@@ -294,10 +296,13 @@ func (f *finder) xargs(c *call) {
 	if s.loose {
 		f.unknown("xargs: the words before its command are not known")
 	}
+	if len(s.rest) == 0 {
+		f.emit(c)
+		f.output = Word{}
+		return
+	}
+	f.redirected(c)
 	for _, rest := range append(s.others, s.rest) {
-		if len(rest) == 0 {
-			continue
-		}
 		fields := slices.Clone(rest)
 		if hole == "" {
 			fields = append(fields, more())
@@ -316,15 +321,11 @@ func (f *finder) parallel(c *call) {
 		template, inputs = s.rest[:end], s.rest[end+1:]
 	}
 	if len(template) > 0 {
-		if !allKnown(template) {
-			f.unknown("parallel: text is not known")
-			return
-		}
-		f.withHole("{", func() {
-			f.text(joined(template), "parallel", &call{dir: c.dir, stdin: input{from: fromPipe}}, nil)
-		})
+		f.redirected(c)
+		f.withHole("{", func() { f.lines(c, "parallel", template) })
 		return
 	}
+	f.emit(c)
 	if end < 0 || strings.HasPrefix(s.rest[end].Text, "::::") {
 		f.unknown("parallel: its commands are not known")
 	}
@@ -339,10 +340,30 @@ func (f *finder) watch(c *call) {
 	s := o.command(c.args())
 	switch {
 	case len(s.rest) == 0:
+		f.emit(c)
 	case has(s, "-x", "--exec"):
+		f.redirected(c)
 		f.starts(c, "watch", s.rest, nil)
 	default:
+		f.redirected(c)
 		f.lines(c, "watch", s.rest)
+	}
+}
+
+// flock runs a command, or a line after -c, while it holds a file.
+func (f *finder) flock(c *call) {
+	o := options{values: "wE", flags: "sxeunoFvh", long: []string{"--timeout", "--wait", "--conflict-exit-code"}, longFlags: []string{"--shared", "--exclusive", "--unlock", "--nonblock", "--nb", "--close", "--no-fork", "--verbose"}, operands: 1}
+	rest := o.command(c.args()).rest
+	if len(rest) == 0 {
+		f.emit(c)
+		return
+	}
+	f.redirected(c)
+	switch {
+	case len(rest) > 1 && (rest[0].Text == "-c" || rest[0].Text == "--command"):
+		f.option(c, "flock -c", rest[1])
+	default:
+		f.starts(c, "flock", rest, nil)
 	}
 }
 
@@ -354,6 +375,7 @@ func (f *finder) lines(c *call, via string, list []field) {
 		return
 	}
 	f.text(joined(list), via, &call{dir: c.dir, stdin: input{from: fromPipe}}, nil)
+	f.output = Word{}
 }
 
 // ssh runs a line on another machine, and some options run one on this.

@@ -12,6 +12,7 @@ func unquoted(lit string) (text string, glob bool) {
 		return lit, false
 	}
 	var b strings.Builder
+	last := strings.LastIndexByte(lit, ']')
 	for i := 0; i < len(lit); i++ {
 		switch lit[i] {
 		case '\\':
@@ -22,7 +23,7 @@ func unquoted(lit string) (text string, glob bool) {
 		case '*', '?':
 			glob = true
 		case '[':
-			glob = glob || strings.Contains(lit[i:], "]")
+			glob = glob || i < last
 		}
 		b.WriteByte(lit[i])
 	}

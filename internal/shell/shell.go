@@ -64,7 +64,8 @@ type Script struct {
 
 // Parse finds the commands of a line, or of a whole script.
 func Parse(line string) (s Script) {
-	f := &finder{env: newEnv(), seen: map[string]struct{}{}, funcs: map[*syntax.Stmt]*walked{}}
+	f := &finder{seen: map[string]struct{}{}, funcs: map[*syntax.Stmt]*walked{}}
+	f.env = newEnv(&f.steps)
 	// The parser of a hostile text is somebody else's code: if it breaks, then
 	// nothing is known of the line, which is not a reason to fall over.
 	defer func() {
@@ -220,6 +221,7 @@ func (c *Command) key() string {
 	for _, v := range c.Via {
 		fmt.Fprintf(&b, "%d:%s ", len(v), v)
 	}
+	fmt.Fprint(&b, c.Loose)
 	return b.String()
 }
 

@@ -30,6 +30,9 @@ func known(texts ...string) []field {
 	return list
 }
 
+// fieldSize is what a field costs beside its text.
+const fieldSize = 32
+
 // maker puts the parts of a word together to fields.
 type maker struct {
 	f     *finder
@@ -51,7 +54,7 @@ func (m *maker) add(text string, ok bool) {
 }
 
 func (m *maker) end() {
-	if m.open || m.bad {
+	if (m.open || m.bad) && m.f.grow(fieldSize) {
 		m.done = append(m.done, field{Word{m.text.String(), !m.bad && !m.f.over}, m.loose, m.code})
 	}
 	m.text.Reset()
@@ -164,7 +167,7 @@ func (m *maker) part(p syntax.WordPart, first bool) {
 	case *syntax.SglQuoted:
 		m.single(p)
 	case *syntax.DblQuoted:
-		m.open = true
+		m.open = m.open || !onlyAll(p.Parts)
 		for _, q := range p.Parts {
 			m.inQuotes(q)
 		}
@@ -182,6 +185,15 @@ func (m *maker) part(p syntax.WordPart, first bool) {
 	default:
 		m.split(m.f.value(p))
 	}
+}
+
+// onlyAll says that quotes hold "$@" alone, which may come to no word at all.
+func onlyAll(parts []syntax.WordPart) bool {
+	if len(parts) != 1 {
+		return false
+	}
+	p, ok := parts[0].(*syntax.ParamExp)
+	return ok && (paramName(p) == "@" || indexText(p.Index) == "@")
 }
 
 func (m *maker) single(p *syntax.SglQuoted) {
@@ -291,6 +303,9 @@ func (m *maker) list(items []Word, ok, quotes, star bool) {
 		m.loose = true
 	case m.whole || quotes && star:
 		for i, it := range items {
+			if m.f.over {
+				return
+			}
 			if i > 0 {
 				m.add(" ", true)
 			}
@@ -298,6 +313,9 @@ func (m *maker) list(items []Word, ok, quotes, star bool) {
 		}
 	default:
 		for i, it := range items {
+			if m.f.over {
+				return
+			}
 			if i > 0 {
 				m.end()
 			}
@@ -311,8 +329,21 @@ func (m *maker) list(items []Word, ok, quotes, star bool) {
 	}
 }
 
+// mostOpen is how many braces one word may open: the time that it takes to
+// split them grows with the square.
+const mostOpen = 100
+
 // braces expands {a,b} and {1..3}. ok is false if that makes too many words.
 func braces(w *syntax.Word) ([]*syntax.Word, bool) {
+	open := 0
+	for _, p := range w.Parts {
+		if lit, ok := p.(*syntax.Lit); ok {
+			open += strings.Count(lit.Value, "{")
+		}
+	}
+	if open > mostOpen {
+		return nil, false
+	}
 	split := &syntax.Word{Parts: append([]syntax.WordPart(nil), w.Parts...)}
 	if !syntax.SplitBraces(split) {
 		return []*syntax.Word{w}, true

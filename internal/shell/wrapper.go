@@ -139,6 +139,13 @@ func (o options) command(fields []field) scan {
 		}
 		s.loose = s.loose || w.loose
 		switch {
+		case operands < o.operands: // its own words have begun: options have ended
+			if operands == 0 {
+				s.rest = fields[i:]
+				return s
+			}
+			operands--
+			i++
 		case w.Known && w.Text == "--":
 			i = min(i+1+operands, len(fields))
 			s.rest = fields[i:]

@@ -83,6 +83,8 @@ func (c Claude) Plan(_ context.Context, r Request) (Plan, error) {
 		Files:  append(seeded, rules...),
 		Mounts: []sandbox.Mount{{Kind: sandbox.MountBind, Source: c.CLI.Path, Target: ClaudePath, ReadOnly: true}},
 		Info:   sandbox.AgentInfo{Kind: KindClaude, Version: c.CLI.Version, Model: r.Model},
+
+		Notices: trusted.notices,
 	}
 	if left > 0 {
 		p.Notices = append(p.Notices, fmt.Sprintf("%d CLAUDE.md files of subdirectories are too many or too large to be read by themselves", left))

@@ -52,6 +52,7 @@ type session struct {
 	server   *hook.Server
 	socket   string
 	helper   string // the test binary where the CLI's user can run it
+	env      []string
 }
 
 // memory is a sink that keeps the payloads.
@@ -141,6 +142,7 @@ func (s *session) plan(r agent.Request, extra ...string) (argv, env []string, st
 
 func (s *session) write(path string, data []byte) {
 	s.t.Helper()
+	ensure(s.t, filepath.Dir(path))
 	if err := os.WriteFile(path, data, 0o644); err != nil {
 		s.t.Fatal(err)
 	}

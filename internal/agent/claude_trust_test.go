@@ -33,7 +33,9 @@ func (s *session) managed(r agent.Request, hookCommand string) (argv, env []stri
 	if r.Credential.Env == "" {
 		r.Credential = agent.StandIn{Env: "ANTHROPIC_API_KEY", Value: "sk-ant-api03-agentprocess-placeholder"}
 	}
-	r.Environ = append(r.Environ, "ANTHROPIC_BASE_URL="+s.url)
+	if s.url != "" {
+		r.Environ = append(r.Environ, "ANTHROPIC_BASE_URL="+s.url)
+	}
 	p, err := agent.Claude{CLI: s.cli}.Plan(s.t.Context(), r)
 	if err != nil {
 		s.t.Fatal(err)
@@ -56,6 +58,7 @@ func (s *session) managed(r agent.Request, hookCommand string) (argv, env []stri
 	}
 	argv = append([]string{s.helper, withEtcArg, etc, s.cli.Path}, p.Argv[1:]...)
 	env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.home, "TERM=xterm-256color", "TMPDIR=" + s.home, "CLAUDE_CODE_TMPDIR=" + s.home}, p.Env...)
+	env = append(env, s.env...)
 	return argv, env, p.Stdin
 }
 
@@ -167,7 +170,6 @@ func steering(s *session, marks string) []agent.TreeFile {
 		}
 		files[i].Data = append(files[i].Data, '\n')
 		path := filepath.Join(s.dir, files[i].Path)
-		ensure(s.t, filepath.Dir(path))
 		s.write(path, files[i].Data)
 		if err := os.Chmod(path, os.FileMode(files[i].Mode&0o777)); err != nil {
 			s.t.Fatal(err)
@@ -301,13 +303,14 @@ func TestBrokenTrustedHooksUnwireNothing_T_J5(t *testing.T) {
 	for name, group := range map[string]string{
 		"type": `{"hooks":[{"type":"nonsense"}]}`, "no command": `{"hooks":[{"type":"command"}]}`, "matcher": `{"matcher":7,"hooks":[]}`,
 		"no hooks": `{"matcher":"*"}`, "hooks": `{"hooks":{"type":"command"}}`, "timeout": `{"hooks":[{"type":"command","command":"true","timeout":"x"}]}`,
+		"zero": `{"hooks":[{"type":"command","command":"true","timeout":0}]}`, "args": `{"hooks":[{"type":"command","command":"true","args":7}]}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, _, _ := newSteered(t, one(scripted.Turn{Tools: tool("Bash", map[string]any{"command": "true"})}, scripted.Turn{Text: "ok"}))
 			broken := agent.TreeFile{Path: ".claude/settings.json", Mode: 0o100644, Data: []byte(`{"hooks":{"PreToolUse":[` + group + `]},"statusLine":{"type":7}}`)}
 			o := s.runManaged(agent.Request{Goal: "work", Trusted: []agent.TreeFile{broken}})
 			judged := find(s.record.payloads(), func(v audit.Verdict) bool { return v.Event == "PreToolUse" })
-			if o.err != nil || len(judged) != 1 {
+			if o.err != nil || o.result.Text != "ok" || len(judged) != 1 {
 				t.Errorf("%d calls were judged, %v\n%s", len(judged), o.err, o.raw)
 			}
 		})

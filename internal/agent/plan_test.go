@@ -59,36 +59,52 @@ func TestPlanOfClaude(t *testing.T) {
 	checkFiles(t, p.Files)
 }
 
-func checkFiles(t *testing.T, files []sandbox.File) {
-	t.Helper()
-	if len(files) != 2 {
-		t.Fatalf("files = %+v", files)
+// wired are the parts of managed settings that tests look at.
+type wired struct {
+	Only   bool                  `json:"allowManagedHooksOnly"`
+	Helper struct{ Path string } `json:"policyHelper"`
+	Hooks  map[string][]struct {
+		Matcher string
+		Hooks   []struct {
+			Command string
+			Timeout int
+		}
 	}
-	var managed struct {
-		Only  bool `json:"allowManagedHooksOnly"`
-		Hooks map[string][]struct {
-			Matcher string
-			Hooks   []struct {
-				Command string
-				Timeout int
+}
+
+func checkFiles(t *testing.T, list []sandbox.File) {
+	t.Helper()
+	files := map[string]sandbox.File{}
+	for _, f := range list {
+		files[f.Path] = f
+		if f.Owned != strings.HasPrefix(f.Path, "/home/agent/") || !f.Owned && f.Mode&0o222 != 0 {
+			t.Errorf("file %q: owned %t, mode %o", f.Path, f.Owned, f.Mode)
+		}
+	}
+	var managed wired
+	var answer struct{ ManagedSettings wired }
+	for path, to := range map[string]any{agent.ManagedSettingsPath: &managed, "/etc/claude-code/policy.json": &answer} {
+		if err := json.Unmarshal(files[path].Data, to); err != nil {
+			t.Fatalf("%s: %v", path, err)
+		}
+	}
+	if helper := files[managed.Helper.Path]; helper.Mode != 0o555 || !strings.Contains(string(helper.Data), "/etc/claude-code/policy.json") {
+		t.Errorf("helper %q = %+v", managed.Helper.Path, helper)
+	}
+	for _, m := range []wired{managed, answer.ManagedSettings} {
+		if !m.Only {
+			t.Error("hooks that are not managed run")
+		}
+		for _, event := range agent.HookEvents() {
+			h := m.Hooks[event]
+			if len(h) != 1 || h[0].Matcher != "*" || h[0].Hooks[0].Command != sandbox.BinaryPath+" hook" || h[0].Hooks[0].Timeout < 3700 || h[0].Hooks[0].Timeout > math.MaxInt32/1000 {
+				t.Errorf("hook of %s = %+v", event, h)
 			}
 		}
 	}
-	if err := json.Unmarshal(files[0].Data, &managed); err != nil {
-		t.Fatal(err)
-	}
-	if files[0].Path != agent.ManagedSettingsPath || files[0].Owned || files[0].Mode&0o222 != 0 || !managed.Only {
-		t.Errorf("managed settings = %+v", files[0])
-	}
-	for _, event := range agent.HookEvents() {
-		h := managed.Hooks[event]
-		if len(h) != 1 || h[0].Matcher != "*" || h[0].Hooks[0].Command != sandbox.BinaryPath+" hook" || h[0].Hooks[0].Timeout < 3700 || h[0].Hooks[0].Timeout > math.MaxInt32/1000 {
-			t.Errorf("hook of %s = %+v", event, h)
-		}
-	}
-	state := string(files[1].Data)
-	if files[1].Path != "/home/agent/.claude.json" || !files[1].Owned || !strings.Contains(state, `"/project"`) {
-		t.Errorf("state = %s", state)
+	state := string(files["/home/agent/.claude.json"].Data)
+	if !strings.Contains(state, `"/project"`) || len(files) != 5 {
+		t.Errorf("%d files, state = %s", len(files), state)
 	}
 	if !strings.Contains(state, "hijKLMNOPQRST") || strings.Contains(state, "sk-ant-api03-0") {
 		t.Errorf("the key is not known by its end: %s", state)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"regexp"
 	"slices"
@@ -20,9 +21,6 @@ const (
 	projectDir     = "/etc/claude-code/project"
 	projectMCP     = projectDir + "/mcp.json"
 	projectSetting = projectDir + "/settings.json"
-	// projectManaged is read together with ManagedSettingsPath, for what the
-	// CLI takes from no other settings then: hooks and lines it has printed.
-	projectManaged = "/etc/claude-code/managed-settings.d/project.json"
 )
 
 const (
@@ -58,15 +56,19 @@ func (f TreeFile) mode() uint32 {
 type project struct {
 	files    []sandbox.File
 	settings map[string]any // nil when there are none
-	managed  map[string]any // the part of them that has to be managed
+	// hooks and printers are the part of the settings that the CLI takes from
+	// managed ones only.
+	hooks    map[string][]any
+	printers map[string]any
 	mcp      bool
 	commands bool
+	notices  []string
 }
 
 // trustedProject sorts the files that a person agreed to. Those that Claude
 // Code has no use for are left out.
 func trustedProject(list []TreeFile) (project, error) {
-	p := project{managed: map[string]any{}}
+	p := project{hooks: map[string][]any{}, printers: map[string]any{}}
 	list = slices.SortedStableFunc(slices.Values(list), func(a, b TreeFile) int { return strings.Compare(a.Path, b.Path) })
 	list = slices.CompactFunc(list, func(a, b TreeFile) bool { return a.Path == b.Path })
 	size := 0
@@ -182,8 +184,9 @@ func (p *project) write() error {
 	pointAtCopies(p.settings)
 	p.takeHooks()
 	for _, key := range printers() {
-		if line, ok := p.settings[key].(map[string]any); ok {
-			p.managed[key] = line
+		line, _ := p.settings[key].(map[string]any)
+		if _, ok := line["command"].(string); ok && line["type"] == "command" {
+			p.printers[key] = line
 		}
 		delete(p.settings, key)
 	}
@@ -194,13 +197,7 @@ func (p *project) write() error {
 		delete(permissions, "defaultMode")
 		delete(permissions, "disableBypassPermissionsMode")
 	}
-	if err := p.writeJSON(projectSetting, p.settings); err != nil {
-		return err
-	}
-	if len(p.managed) == 0 {
-		return nil
-	}
-	return p.writeJSON(projectManaged, p.managed)
+	return p.writeJSON(projectSetting, p.settings)
 }
 
 func (p *project) writeJSON(target string, v any) error {
@@ -213,7 +210,8 @@ func (p *project) writeJSON(target string, v any) error {
 }
 
 // takeHooks moves hooks out of the settings, where they are off, to the managed
-// ones. What is not of the shape of a hook stays behind.
+// ones. Those that the CLI would not accept are left out: it would refuse to
+// start.
 func (p *project) takeHooks() {
 	hooks, _ := p.settings["hooks"].(map[string]any)
 	off, _ := p.settings["disableAllHooks"].(bool)
@@ -222,35 +220,67 @@ func (p *project) takeHooks() {
 	if off {
 		return
 	}
-	kept := map[string][]any{}
-	for _, event := range append(HookEvents(), "WorktreeCreate", "WorktreeRemove") {
-		groups, _ := hooks[event].([]any)
+	events := append(HookEvents(), "WorktreeCreate", "WorktreeRemove")
+	for _, event := range slices.Sorted(maps.Keys(hooks)) {
+		groups, ok := hooks[event].([]any)
+		if !ok || !slices.Contains(events, event) {
+			p.notices = append(p.notices, fmt.Sprintf("the trusted settings have hooks of %q, which are left out: Claude Code would not accept them", event))
+			continue
+		}
 		for _, g := range groups {
-			group, ok := g.(map[string]any)
-			if !ok {
-				continue
+			if group, ok := hookGroup(g); ok {
+				p.hooks[event] = append(p.hooks[event], group)
+			} else {
+				p.notices = append(p.notices, fmt.Sprintf("the trusted settings have a hook of %q that is left out: Claude Code would not accept it", event))
 			}
-			entries, _ := group["hooks"].([]any)
-			for _, e := range entries {
-				pointHook(e)
-			}
-			kept[event] = append(kept[event], group)
 		}
 	}
-	if len(kept) > 0 {
-		p.managed["hooks"] = kept
+}
+
+// hookGroup is a group of hooks that run copies of their scripts. ok says
+// whether it is of the shape that the CLI wants.
+func hookGroup(v any) (group map[string]any, ok bool) {
+	group, ok = v.(map[string]any)
+	entries, isList := group["hooks"].([]any)
+	if !ok || !isList || !optional[string](group, "matcher") {
+		return nil, false
 	}
+	for _, e := range entries {
+		h, ok := e.(map[string]any)
+		if !ok || !accepted(h) {
+			return nil, false
+		}
+		pointHook(h)
+	}
+	return group, true
+}
+
+// accepted says whether a hook has what its type needs.
+func accepted(h map[string]any) bool {
+	needs, known := map[string][]string{
+		"command": {"command"}, "http": {"url"}, "prompt": {"prompt"}, "agent": {"prompt"}, "mcp_tool": {"server", "tool"},
+	}[fmt.Sprint(h["type"])]
+	for _, key := range needs {
+		if _, ok := h[key].(string); !ok {
+			return false
+		}
+	}
+	timeout, timed := h["timeout"].(float64)
+	return known && optional[float64](h, "timeout") && (!timed || timeout > 0) && optional[[]any](h, "args")
+}
+
+// optional says whether a key is missing or of a type.
+func optional[T any](m map[string]any, key string) bool {
+	v, there := m[key]
+	_, ok := v.(T)
+	return ok || !there
 }
 
 // printers are the settings whose command prints something for the person.
 func printers() []string { return []string{"statusLine", "subagentStatusLine", "fileSuggestion"} }
 
 // pointHook makes one hook run the copy of its script.
-func pointHook(v any) {
-	h, ok := v.(map[string]any)
-	if !ok {
-		return
-	}
+func pointHook(h map[string]any) {
 	pointAtCopy(h, "command")
 	args, _ := h["args"].([]any)
 	for i, a := range args {

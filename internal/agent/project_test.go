@@ -25,7 +25,7 @@ func planned(t *testing.T, change func(*agent.Request)) (agent.Plan, map[string]
 	}
 	files := map[string]sandbox.File{}
 	for _, f := range p.Files {
-		if rest, ok := strings.CutPrefix(f.Path, "/etc/claude-code/"); ok && f.Path != agent.ManagedSettingsPath {
+		if rest, ok := strings.CutPrefix(f.Path, "/etc/claude-code/"); ok && f.Path != agent.ManagedSettingsPath && rest != "policy" {
 			if _, twice := files[rest]; twice || f.Owned || f.Mode&0o222 != 0 {
 				t.Errorf("file %q comes twice or can be written: %o", f.Path, f.Mode)
 			}
@@ -59,7 +59,7 @@ func TestPlanOfTrusted_T_J6(t *testing.T) {
 	})
 	want := []string{
 		".claude/agents/d/a.md", ".claude/commands/c.md", ".claude/output-styles/o.md", ".claude/skills/a/SKILL.md",
-		".claude/skills/x:y:a/SKILL.md", "managed-settings.d/project.json", "project/.claude/hooks/line", "project/mcp.json", "project/settings.json",
+		".claude/skills/x:y:a/SKILL.md", "policy.json", "project/.claude/hooks/line", "project/mcp.json", "project/settings.json",
 	}
 	if got := slices.Sorted(maps.Keys(files)); !slices.Equal(got, want) {
 		t.Errorf("files = %q\nwant    %q", got, want)
@@ -68,8 +68,24 @@ func TestPlanOfTrusted_T_J6(t *testing.T) {
 		t.Errorf("files = %+v", files)
 	}
 	sameJSON(t, files["project/settings.json"].Data, `{"env":{"A":"2","B":"1"},"model":"local","permissions":{"deny":["a","b"]}}`)
-	sameJSON(t, files["managed-settings.d/project.json"].Data, `{"hooks":{"Stop":[{"hooks":[{"type":"command","command":"x","args":["/etc/claude-code/project/.claude/hooks/y"]}]}]},
-		"statusLine":{"type":"command","command":"/etc/claude-code/project/.claude/hooks/line"}}`)
+	var policy struct {
+		Managed struct {
+			Hooks map[string][]json.RawMessage
+			Line  json.RawMessage `json:"statusLine"`
+		} `json:"managedSettings"`
+	}
+	if err := json.Unmarshal(files["policy.json"].Data, &policy); err != nil {
+		t.Fatal(err)
+	}
+	if len(p.Notices) != 1 || !strings.Contains(p.Notices[0], `"Nonsense"`) {
+		t.Errorf("notices = %q", p.Notices)
+	}
+	stop := policy.Managed.Hooks["Stop"]
+	if len(stop) != 2 || !strings.Contains(string(stop[0]), sandbox.BinaryPath) || len(policy.Managed.Hooks) != len(agent.HookEvents()) {
+		t.Fatalf("hooks = %s", stop)
+	}
+	sameJSON(t, stop[1], `{"hooks":[{"type":"command","command":"x","args":["/etc/claude-code/project/.claude/hooks/y"]}]}`)
+	sameJSON(t, policy.Managed.Line, `{"type":"command","command":"/etc/claude-code/project/.claude/hooks/line"}`)
 	for _, arg := range []string{"--settings=/etc/claude-code/project/settings.json", "--mcp-config=/etc/claude-code/project/mcp.json", "--strict-mcp-config", "--setting-sources="} {
 		if !slices.Contains(p.Argv, arg) {
 			t.Errorf("no %q in %q", arg, p.Argv)
@@ -180,6 +196,7 @@ func TestPlanOfInstructions(t *testing.T) {
 			t.Errorf("%s = %q, want %q", path, got, text)
 		}
 	}
+	delete(files, "policy.json")
 	if len(files) != len(want) || len(p.Notices) != 0 {
 		t.Errorf("%d files, notices %q", len(files), p.Notices)
 	}
@@ -189,7 +206,7 @@ func TestPlanOfInstructions(t *testing.T) {
 		}
 		r.Instructions = append(r.Instructions, treeFile("CLAUDE.local.md", strings.Repeat("x", 2<<20)))
 	})
-	if len(files) != 200 || len(p.Notices) != 1 || !strings.HasPrefix(p.Notices[0], "101 ") {
+	if len(files) != 201 || len(p.Notices) != 1 || !strings.HasPrefix(p.Notices[0], "101 ") {
 		t.Errorf("%d files, notices %q", len(files), p.Notices)
 	}
 }
@@ -205,7 +222,7 @@ func FuzzTrusted(f *testing.F) {
 		if err != nil {
 			return
 		}
-		for _, f := range p.Files[2:] {
+		for _, f := range p.Files[5:] {
 			if f.Owned || !strings.HasPrefix(f.Path, "/etc/claude-code/") || strings.Contains(f.Path, "/../") {
 				t.Errorf("file %q", f.Path)
 			}

@@ -3,6 +3,8 @@ package agent
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"agentprocess/internal/sandbox"
@@ -34,10 +36,16 @@ func HookEvents() []string {
 	}
 }
 
+// Where the CLI asks for its settings first of all; see files.
+const (
+	policyHelper = "/etc/claude-code/policy"
+	policyAnswer = "/etc/claude-code/policy.json"
+)
+
 // managedSettings wires every event to command, and turns off whatever else a
 // repository or the agent itself could bring along. It is the second lock: with
 // the options of Plan the CLI does not look for it in the first place.
-func managedSettings(command, home string, p project) ([]byte, error) {
+func managedSettings(command, home string, p project) map[string]any {
 	type hook struct {
 		Type    string `json:"type"`
 		Command string `json:"command"`
@@ -47,9 +55,9 @@ func managedSettings(command, home string, p project) ([]byte, error) {
 		Matcher string `json:"matcher"`
 		Hooks   []hook `json:"hooks"`
 	}
-	hooks := map[string][]group{}
+	hooks := map[string][]any{}
 	for _, event := range HookEvents() {
-		hooks[event] = []group{{Matcher: "*", Hooks: []hook{{Type: "command", Command: command, Timeout: hookTimeout}}}}
+		hooks[event] = []any{group{Matcher: "*", Hooks: []hook{{Type: "command", Command: command, Timeout: hookTimeout}}}}
 	}
 	locked := []string{"agents", "hooks", "mcp"}
 	if !p.commands {
@@ -71,7 +79,22 @@ func managedSettings(command, home string, p project) ([]byte, error) {
 	if p.settings == nil {
 		settings["strictKnownMarketplaces"] = []string{} // no plugins from anywhere
 	}
-	return json.MarshalIndent(settings, "", "  ")
+	return settings
+}
+
+// withProject is the managed settings with what is trusted of the project's.
+func withProject(settings map[string]any, p project) map[string]any {
+	hooks := map[string][]any{}
+	if wired, ok := settings["hooks"].(map[string][]any); ok {
+		maps.Copy(hooks, wired)
+	}
+	for event, groups := range p.hooks {
+		hooks[event] = slices.Concat(hooks[event], groups)
+	}
+	out := maps.Clone(settings)
+	out["hooks"] = hooks
+	maps.Copy(out, p.printers)
+	return out
 }
 
 // userState is ~/.claude.json as it is after every first-run dialog was
@@ -102,9 +125,22 @@ func userState(r Request, version string) ([]byte, error) {
 }
 
 // files are what Claude Code finds when it starts.
+//
+// Of the managed settings the CLI takes those of one source only: what a helper
+// says, else what the API says (an organisation's, for a Team or Enterprise
+// login) or has said (~/.claude/remote-settings.json), else the file. So there
+// is a helper, for the others would unwire the hooks; its answer is asked for
+// once and kept in memory. And what the API has said is nothing: while the CLI
+// starts, it would hide the file that names the helper.
 func files(r Request, version string, p project) ([]sandbox.File, error) {
 	home := strings.TrimSuffix(r.Home, "/")
-	settings, err := managedSettings(sandbox.BinaryPath+" hook", home, p)
+	settings := managedSettings(sandbox.BinaryPath+" hook", home, p)
+	answer, err := json.MarshalIndent(map[string]any{"managedSettings": withProject(settings, p)}, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("encode policy: %w", err)
+	}
+	settings["policyHelper"] = map[string]string{"path": policyHelper}
+	managed, err := json.MarshalIndent(settings, "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("encode managed settings: %w", err)
 	}
@@ -113,7 +149,10 @@ func files(r Request, version string, p project) ([]sandbox.File, error) {
 		return nil, fmt.Errorf("encode user state: %w", err)
 	}
 	return append([]sandbox.File{
-		{Path: ManagedSettingsPath, Data: settings, Mode: 0o444},
+		{Path: ManagedSettingsPath, Data: managed, Mode: 0o444},
+		{Path: policyHelper, Data: []byte("#!/bin/sh\nexec cat " + policyAnswer + "\n"), Mode: 0o555},
+		{Path: policyAnswer, Data: answer, Mode: 0o444},
 		{Path: home + "/.claude.json", Data: state, Mode: 0o600, Owned: true},
+		{Path: home + "/.claude/remote-settings.json", Data: []byte("{}\n"), Mode: 0o600, Owned: true},
 	}, p.files...), nil
 }

@@ -76,15 +76,23 @@ func (a *accesses) values() {
 	for _, t := range a.c.tokens() {
 		v := t.text
 		if t.option {
-			v = t.value
-			if strings.Contains(v, "/") && strings.Contains(t.text, v) && t.hasValue == yes {
-				a.add(token{text: v, known: true}, read)
+			if v = t.value; t.hasValue != no && strings.ContainsAny(v, "/~") && !isProse(t) {
+				a.add(token{text: v, known: t.hasValue == yes}, read)
 			}
 		}
 		if i := strings.IndexByte(v, '@'); i == 0 || i > 0 && (v[i-1] == '=' || v[i-1] == ';') {
 			a.add(token{text: v[i+1:], known: t.known}, read)
 		}
 	}
+}
+
+// isProse says that an option's value is text for people, or a pattern.
+func isProse(t token) bool {
+	switch t.name {
+	case "-m", "-am", "--message", "--title", "--body", "-e", "--regexp", "--grep", "--description", "--author", "--trailer", "-H", "--header":
+		return true
+	}
+	return strings.HasSuffix(t.letters, "m")
 }
 
 func (a *accesses) program() {
@@ -143,7 +151,7 @@ func (a *accesses) option(what access, names ...string) {
 func (a *accesses) move(ops []token) {
 	from := read
 	if a.c.Name == "mv" || a.c.Name == "rsync" && a.c.hasOption(option{text: "--remove-source-files", long: "--remove-source-files"}) == yes {
-		from = remove
+		from = read | remove
 	}
 	if a.c.Name == "install" && a.c.hasOption(option{text: "-d", letters: "d"}) == yes {
 		a.each(ops, write)
@@ -206,6 +214,11 @@ func (a *accesses) find() {
 	what, within := read, false
 	for _, t := range a.c.tokens() {
 		switch t.name {
+		case "-exec", "-execdir", "-ok", "-okdir":
+			within = true
+			if t.hasValue == yes && slices.Contains([]string{"rm", "unlink", "rmdir", "shred", "mv"}, path.Base(t.value)) {
+				what = remove
+			}
 		case "-delete":
 			what = remove
 		case "", "-depth", "-d", "-maxdepth", "-mindepth", "-xdev", "-mount", "-print", "-H", "-L", "-P":

@@ -20,7 +20,7 @@ func openLine(call *subject, line string) scene {
 			if starterPattern.MatchString(line) {
 				sc.code, sc.codeIn = line, language
 			}
-		case why == "file to sh" || strings.HasPrefix(why, "file \""):
+		case why == "file to sh", strings.HasPrefix(why, "file \""), why == "file of source is not known", why == "file of . is not known":
 			// What is in files is the program's own.
 		default:
 			sc.odd = append(sc.odd, why)

@@ -38,6 +38,13 @@ const (
 	hookBurst = 500 * time.Millisecond
 )
 
+// The ways in which calls come.
+const (
+	wayAlone = "alone"
+	wayPaced = "20 agents, each 5 times a second"
+	wayBurst = "20 agents at the same moment"
+)
+
 // hookContender is a program that could be an agent's hook.
 type hookContender struct {
 	Name string
@@ -153,7 +160,7 @@ func callHooks(ctx context.Context, args []string) error {
 		for range 60 { // bounded by hookAlone too
 			for _, c := range hookContenders() {
 				if time.Since(at) < hookAlone {
-					a.call(ctx, "alone", c)
+					a.call(ctx, wayAlone, c)
 				}
 			}
 		}
@@ -161,8 +168,8 @@ func callHooks(ctx context.Context, args []string) error {
 	at = at.Add(hookAlone)
 	for range hookTurns {
 		for _, c := range hookContenders() {
-			a.window(ctx, "20 agents, each 5 times a second", c, at, hookPace, rand.N(hookPace)) //nolint:gosec // no secret
-			a.window(ctx, "20 agents at the same moment", c, at.Add(hookWindow), hookBurst, 0)
+			a.window(ctx, c, hookWay{wayPaced, at, hookPace, rand.N(hookPace)})
+			a.window(ctx, c, hookWay{wayBurst, at.Add(hookWindow), hookBurst, 0})
 			at = at.Add(2 * hookWindow)
 		}
 	}
@@ -182,13 +189,20 @@ type hookAgent struct {
 	seen         map[string]*hookTimes
 }
 
-// window calls c from at on for a window, each pace, after an offset. The last
-// stretch is left for calls that take long.
-func (a *hookAgent) window(ctx context.Context, way string, c hookContender, at time.Time, pace, offset time.Duration) {
-	for next := at.Add(offset); next.Before(at.Add(hookWindow - hookPace)); next = next.Add(pace) {
-		if time.Since(next) < pace { // what was missed is not made up for
+// hookWay is how calls come in one window.
+type hookWay struct {
+	name         string
+	at           time.Time
+	pace, offset time.Duration
+}
+
+// window calls c for a window. The last stretch is left for calls that take
+// long.
+func (a *hookAgent) window(ctx context.Context, c hookContender, w hookWay) {
+	for next := w.at.Add(w.offset); next.Before(w.at.Add(hookWindow - hookPace)); next = next.Add(w.pace) {
+		if time.Since(next) < w.pace { // what was missed is not made up for
 			until(ctx, next)
-			a.call(ctx, way, c)
+			a.call(ctx, w.name, c)
 		}
 	}
 }
@@ -248,7 +262,7 @@ func reportHooks(outputs [][]byte) error {
 		}
 	}
 	contenders := hookContenders()
-	for _, way := range []string{"alone", "20 agents, each 5 times a second", "20 agents at the same moment"} {
+	for _, way := range []string{wayAlone, wayPaced, wayBurst} {
 		fmt.Printf("\nhook verdict, whole processes inside: %s\n", way)
 		reference := merged[way+contenders[1].Name]
 		for _, c := range contenders {
@@ -267,9 +281,9 @@ func reportHooks(outputs [][]byte) error {
 	inMS := func(way string, i, q int) float64 {
 		return float64(quantile(merged[way+contenders[i].Name].Times, q)) / float64(time.Millisecond)
 	}
-	verdict("the client's start, ms", inMS("alone", 2, 50), 5)
-	verdict("a verdict with 20 agents, p95 ms", inMS("20 agents, each 5 times a second", 0, 95), 20)
-	verdict("against a bash hook, alone (ratio)", inMS("alone", 0, 50)/inMS("alone", 1, 50), 3)
+	verdict("the client's start, ms", inMS(wayAlone, 2, 50), 5)
+	verdict("a verdict with 20 agents, p95 ms", inMS(wayPaced, 0, 95), 20)
+	verdict("against a bash hook, alone (ratio)", inMS(wayAlone, 0, 50)/inMS(wayAlone, 1, 50), 3)
 	return nil
 }
 

@@ -49,8 +49,8 @@ func TestClaudeDoesWhatADecisionSays(t *testing.T) {
 		return data
 	}
 	s.server.Decide = func(ctx context.Context, c hook.Call, talk hook.Talk) hook.Decision {
-		real, err := talk.Resolve(ctx, []string{"x/../y"})
-		d := hook.Decision{Allow: err == nil && real["x/../y"] != "", Rule: "test", Context: "CONTEXT-" + c.Event}
+		at, err := talk.Resolve(ctx, []string{"x/../y"})
+		d := hook.Decision{Allow: err == nil && at["x/../y"] != "", Rule: "test", Context: "CONTEXT-" + c.Event}
 		in := string(c.Input)
 		switch {
 		case c.Event == hook.EventStop:

@@ -49,9 +49,9 @@ func checkPath(p string, limit int) error {
 func resolveAll(paths []string, dir string) reply {
 	r := reply{Version: Version, Resolved: map[string]string{}}
 	for _, p := range paths {
-		real, err := realPath(p, dir)
+		at, err := realPath(p, dir)
 		if err == nil {
-			err = checkPath(real, maxResolved)
+			err = checkPath(at, maxResolved)
 		}
 		if err != nil {
 			if r.Errors == nil {
@@ -60,7 +60,7 @@ func resolveAll(paths []string, dir string) reply {
 			r.Errors[p] = err.Error()
 			continue
 		}
-		r.Resolved[p] = real
+		r.Resolved[p] = at
 	}
 	return r
 }
@@ -153,17 +153,17 @@ func (r reply) about(asked []string) (map[string]string, error) {
 	out := make(map[string]string, len(asked))
 	var failed []error
 	for _, p := range asked {
-		real, ok := r.Resolved[p]
+		at, ok := r.Resolved[p]
 		why, wrong := r.Errors[p]
 		switch {
 		case ok == wrong:
 			return nil, fmt.Errorf("%w: a reply that does not say where %q is", errOddFrame, p)
 		case wrong:
 			failed = append(failed, fmt.Errorf("resolve %q: %s", p, why[:min(len(why), maxField)]))
-		case checkPath(real, maxResolved) != nil || !path.IsAbs(real) || filepath.Clean(real) != real:
-			return nil, fmt.Errorf("%w: %q is said to be at %q", errOddFrame, p, real)
+		case checkPath(at, maxResolved) != nil || !path.IsAbs(at) || filepath.Clean(at) != at:
+			return nil, fmt.Errorf("%w: %q is said to be at %q", errOddFrame, p, at)
 		default:
-			out[p] = real
+			out[p] = at
 		}
 	}
 	if len(out)+len(failed) != len(r.Resolved)+len(r.Errors) {

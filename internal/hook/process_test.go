@@ -66,7 +66,7 @@ func flood(socket, way string) int {
 			return 0
 		default:
 		}
-		conn, err := net.DialTimeout("unix", socket, time.Second)
+		conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(context.Background(), "unix", socket)
 		if err != nil {
 			continue
 		}

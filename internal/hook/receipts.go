@@ -235,7 +235,7 @@ func (r *Receipts) result(p audit.ToolResult) error {
 		return fmt.Errorf("%w: %q", ErrNoReceipt, p.ID)
 	case was.denied:
 		return fmt.Errorf("%w: %q", ErrIgnoredDenial, p.ID)
-	case was.modified != nil && !(p.IsError && misfit.MatchString(p.Text)):
+	case was.modified != nil && (!p.IsError || !misfit.MatchString(p.Text)):
 		return fmt.Errorf("%w: %q", ErrNotModified, p.ID)
 	}
 	return nil

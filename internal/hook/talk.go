@@ -135,11 +135,11 @@ func (c *conversation) Resolve(ctx context.Context, paths []string) (map[string]
 	}
 	select {
 	case data := <-answered:
-		real, err := decodeReply(data, paths)
-		if real == nil {
+		resolved, err := decodeReply(data, paths)
+		if resolved == nil {
 			c.cancel(errOdd)
 		}
-		return real, err
+		return resolved, err
 	case <-c.ctx.Done():
 		return nil, fmt.Errorf("resolve paths: %w", context.Cause(c.ctx))
 	case <-ctx.Done():

@@ -54,3 +54,50 @@ func getBuffer() *[]byte {
 }
 
 func putBuffer(b *[]byte) { buffers.Put(b) }
+
+// pipes are what a server splices with: so many and no more, because each
+// takes two descriptors, and kept, because they cost.
+type pipes struct{ free chan *pipe }
+
+func newPipes(most int) *pipes {
+	p := &pipes{free: make(chan *pipe, most)}
+	for range most {
+		p.free <- nil // to be made when it is needed
+	}
+	return p
+}
+
+// take gives a pipe, or nil when there is none.
+func (p *pipes) take() *pipe {
+	select {
+	case one := <-p.free:
+		if one == nil {
+			one = newPipe()
+		}
+		if one == nil {
+			p.free <- nil
+		}
+		return one
+	default:
+		return nil
+	}
+}
+
+// give takes a pipe back, which is closed if something is left in it.
+func (p *pipes) give(one *pipe, empty bool) {
+	if !empty {
+		one.close()
+		one = nil
+	}
+	p.free <- one
+}
+
+// close closes those that nobody has.
+func (p *pipes) close() {
+	for range len(p.free) {
+		if one := <-p.free; one != nil {
+			one.close()
+		}
+		p.free <- nil
+	}
+}

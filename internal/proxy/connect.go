@@ -211,7 +211,7 @@ func (v *visit) relay(ctx context.Context, inspect func() error) error {
 			return nil
 		}
 	}
-	t := &tunnel{client: v.client, upstream: v.upstream, flow: v.flow, idle: v.server.cfg.Limits.Tunnel, bursts: v.server.bursts, inspect: inspect}
+	t := &tunnel{client: v.client, upstream: v.upstream, flow: v.flow, idle: v.server.cfg.Limits.Tunnel, pipes: v.server.pipes, inspect: inspect}
 	err := t.relay(ctx)
 	switch {
 	case errors.Is(err, errSwitch):

@@ -59,7 +59,7 @@ func (f *flow) fail(ctx context.Context, err error) {
 	switch cause := context.Cause(ctx); {
 	case errors.Is(cause, errNarrowed):
 		err = errNarrowed
-	case cause != nil:
+	case cause != nil, f.server.ending():
 		return // the run or the client ended it
 	}
 	if err == nil || f.rec.Error != "" {

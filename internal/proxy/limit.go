@@ -15,11 +15,11 @@ const (
 	// perConnection is how many descriptors one takes: the client's and the
 	// host's.
 	perConnection = 2
-	// maxBursts is how many tunnels splice at the same time, with a pipe each.
-	maxBursts = 32
+	// maxPipes is how many directions of tunnels splice at the same time.
+	maxPipes = 32
 	// reserve is how many descriptors are left to everything else in the
 	// process at least: the hook endpoint, the record, the pipes.
-	reserve = 4 * maxBursts
+	reserve = 4 * maxPipes
 	// maxRefusals is how many connections too many are told so at once; more
 	// are just closed.
 	maxRefusals = 16

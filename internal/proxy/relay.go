@@ -11,10 +11,6 @@ import (
 	"time"
 )
 
-// burst is how much is spliced in the kernel once a full buffer shows that
-// there is much to move. An idle tunnel holds neither buffer nor pipe.
-const burst = 4 << 20
-
 var errIdle = errors.New("closed after being idle")
 
 // tunnel relays bytes between a client and the host it named.
@@ -23,7 +19,7 @@ type tunnel struct {
 	upstream net.Conn
 	flow     *flow
 	idle     time.Duration
-	bursts   chan struct{} // the server's
+	pipes    *pipes // the server's
 	// inspect, if set, judges the client's first bytes before they go on.
 	inspect func() error
 	last    atomic.Int64 // when a byte last moved, Unix nanoseconds
@@ -188,7 +184,7 @@ func (t *tunnel) pumpAny(dst io.Writer, src io.Reader, count *atomic.Int64) erro
 }
 
 // pumpTCP waits without a buffer, moves small pieces through one, and splices
-// when there is more.
+// while there is more. An idle tunnel holds neither buffer nor pipe.
 func (t *tunnel) pumpTCP(dst, src *net.TCPConn, count *atomic.Int64) error {
 	raw, err := src.SyscallConn()
 	if err != nil {
@@ -196,43 +192,50 @@ func (t *tunnel) pumpTCP(dst, src *net.TCPConn, count *atomic.Int64) error {
 	}
 	ready := newReadiness(raw)
 	for {
-		buf, n, err := ready.read()
-		if err != nil {
-			return err
+		n, err := t.piece(dst, ready, count)
+		if err == nil && n == pumpBuffer {
+			n, err = t.flood(dst, src, count)
 		}
-		if n == 0 {
-			putBuffer(buf)
-			return nil
-		}
-		wrote, err := dst.Write((*buf)[:n])
-		putBuffer(buf)
-		count.Add(int64(wrote))
-		t.touch()
-		if err != nil {
-			return err
-		}
-		if n < pumpBuffer {
-			continue
-		}
-		if err := t.burst(dst, src, count); err != nil {
+		if n == 0 || err != nil {
 			return err
 		}
 	}
 }
 
-// burst moves much in the kernel, unless too many tunnels do: each takes the
-// descriptors of a pipe.
-func (t *tunnel) burst(dst, src *net.TCPConn, count *atomic.Int64) error {
-	select {
-	case t.bursts <- struct{}{}:
-		defer func() { <-t.bursts }()
-	default:
-		return nil
+// piece waits for what comes next and passes it on through a buffer.
+func (t *tunnel) piece(dst *net.TCPConn, ready *readiness, count *atomic.Int64) (int, error) {
+	buf, n, err := ready.read()
+	if err != nil {
+		return 0, err
 	}
-	moved, err := io.Copy(dst, &io.LimitedReader{R: src, N: burst})
-	count.Add(moved)
+	defer putBuffer(buf)
+	if n == 0 {
+		return 0, nil
+	}
+	wrote, err := dst.Write((*buf)[:n])
+	count.Add(int64(wrote))
 	t.touch()
-	return err
+	return n, err
+}
+
+// flood splices until it gets less than a buffer would hold, or there is no
+// pipe left. Like piece it gives 0 at the end of the stream.
+func (t *tunnel) flood(dst, src *net.TCPConn, count *atomic.Int64) (int, error) {
+	s, err := newSplicer(t.pipes, dst, src)
+	if err != nil {
+		return 0, err
+	}
+	for {
+		n, scarce, err := s.move()
+		if scarce {
+			return pumpBuffer, nil
+		}
+		count.Add(int64(n))
+		t.touch()
+		if n < pumpBuffer || err != nil {
+			return n, err
+		}
+	}
 }
 
 // readiness reads from a socket into a pooled buffer that is taken only when

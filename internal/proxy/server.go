@@ -31,7 +31,7 @@ type Server struct {
 	transport *http.Transport
 	reverse   *httputil.ReverseProxy
 	slots     chan struct{} // one per connection
-	bursts    chan struct{} // one per tunnel that splices
+	pipes     *pipes
 	refusals  chan struct{} // one per connection that is told there is no room
 	work      sync.WaitGroup
 	workers   workers
@@ -59,12 +59,14 @@ func New(cfg Config) (*Server, error) {
 		cfg.Dialer = hostDialer{}
 	}
 	s := &Server{
-		cfg:     cfg,
-		names:   newNames(),
-		opened:  map[string][]Credential{},
-		slots:   make(chan struct{}, cfg.Limits.Connections),
-		live:    map[*lease]struct{}{},
-		workers: workers{jobs: make(chan func())},
+		cfg:      cfg,
+		names:    newNames(),
+		opened:   map[string][]Credential{},
+		slots:    make(chan struct{}, cfg.Limits.Connections),
+		pipes:    newPipes(maxPipes),
+		refusals: make(chan struct{}, maxRefusals),
+		live:     map[*lease]struct{}{},
+		workers:  workers{jobs: make(chan func())},
 	}
 	s.policy.Store(cfg.Policy)
 	if err := s.openHosts(); err != nil {
@@ -189,6 +191,7 @@ func (s *Server) Serve(ctx context.Context, sockets sandbox.Sockets) error {
 	}
 	s.work.Wait()
 	s.transport.CloseIdleConnections()
+	s.pipes.close()
 	return err
 }
 
@@ -261,6 +264,10 @@ func (s *Server) pause(ctx context.Context) bool {
 		return false
 	}
 }
+
+// ending reports whether Serve was told to end. Connections may be closed then
+// before their own contexts have ended.
+func (s *Server) ending() bool { return s != nil && s.serving != nil && s.serving.Err() != nil }
 
 // discard is for the error of closing a connection there is no more use for.
 func discard(error) {}

@@ -67,8 +67,8 @@ func flat(s string) string { return strings.ReplaceAll(s, "/", "\x00") }
 
 func parseWord(s string) (wordGlob, error) {
 	g := wordGlob{pattern: flat(s), literal: !strings.ContainsAny(s, `*?[{\`)}
-	if !doublestar.ValidatePattern(g.pattern) {
-		return g, fmt.Errorf("%q is no glob", s)
+	if err := checkGlob(s); err != nil {
+		return g, err
 	}
 	if g.literal {
 		g.pattern = s
@@ -182,6 +182,9 @@ func parseOption(s string) (o option, err error) {
 		}
 	}
 	o.glob = strings.ContainsAny(name, `*?[{\`)
+	if err = checkGlob(name); err != nil {
+		return o, err
+	}
 	if strings.HasPrefix(name, "--") || o.glob {
 		o.long = name
 		return o, nil

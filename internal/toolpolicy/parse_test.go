@@ -41,6 +41,8 @@ func TestParseProblems(t *testing.T) {
 		{"phase", rule + "tool = \"x\"\nphase = \"during\"", []string{`p:5:1: phase: is one of pre, post, stop, not "during"`}},
 		{"duplicate", rule + "tool = \"x\"\n" + rule + "tool = \"x\"", []string{`p:5:3: rule "a" is there already, on line 1`}},
 		{"glob", rule + "tool = \"[x\"", []string{`p:4:1: tool: "[x" is no glob`}},
+		{"option", rule + "command = \"git --[x\"", []string{`p:4:1: command: "--[x" is no glob`}},
+		{"too many groups", rule + "command = \"{a,b}{a,b}{a,b}{a,b}\"", []string{`p:4:1: command: "{a,b}{a,b}{a,b}{a,b}" has more than 3 groups`}},
 		{"path", rule + "path = [\"ok\", \"../x\"]", []string{`p:4:15: path: "../x" leaves what it is relative to`}},
 		{"command", rule + "command = \"-x\"", []string{`p:4:1: command: "-x" begins with an option`}},
 		{"pipes", rule + "command = \"a | b | c\"", []string{`only two commands can be piped`}},

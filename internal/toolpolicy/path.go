@@ -65,8 +65,8 @@ func parsePath(s string) (pathGlob, error) {
 	case s == "~" || strings.HasPrefix(s, "~/"):
 		g.base, s = baseHome, strings.TrimPrefix(s[1:], "/")
 	}
-	if !doublestar.ValidatePattern(s) {
-		return g, fmt.Errorf("%q is no glob", s)
+	if err := checkGlob(s); err != nil {
+		return g, err
 	}
 	if strings.ContainsRune(s, 0) {
 		return g, errors.New("holds a zero byte, as no path does")
@@ -158,11 +158,15 @@ func (g pathGlob) matchesTail(tail string) bool {
 }
 
 // meets says whether a path with wildcards could be one that the pattern
-// matches.
+// matches. What stands in braces there is anything: the alternatives of a
+// hostile path are too many to be tried.
 func (g pathGlob) meets(p string, r roots) bool {
 	rel, ok := below(r.of(g.base), p)
 	if !ok {
 		return false
+	}
+	if brace := strings.IndexByte(rel, '{'); brace >= 0 {
+		rel = rel[:brace] + "*/**"
 	}
 	pattern := strings.Split(g.glob, "/")
 	if g.deep {
@@ -174,6 +178,9 @@ func (g pathGlob) meets(p string, r roots) bool {
 // meet goes over both part by part; of each pair one must match the other.
 func meet(pattern, names []string) bool {
 	for len(pattern) > 0 && pattern[0] != "**" {
+		if len(names) > 0 && names[0] == "**" {
+			return true // anything from here on
+		}
 		if len(names) == 0 || !glob(pattern[0]).matches(names[0]) && !glob(names[0]).matches(pattern[0]) {
 			return false
 		}

@@ -47,13 +47,28 @@ func anyGlob(globs []glob, s string) bool {
 	return slices.ContainsFunc(globs, func(g glob) bool { return g.matches(s) })
 }
 
-// parseGlob reads a pattern for a flat name.
-func parseGlob(s string) (glob, error) {
-	if !doublestar.ValidatePattern(s) {
-		return "", fmt.Errorf("%q is no glob", s)
+// The bounds of one pattern: trying {a,b}{c,d} takes time for each
+// combination.
+const (
+	maxPattern = 2048
+	maxGroups  = 3
+)
+
+// checkGlob says what is wrong with a pattern.
+func checkGlob(s string) error {
+	switch {
+	case !doublestar.ValidatePattern(s):
+		return fmt.Errorf("%q is no glob", s)
+	case len(s) > maxPattern:
+		return fmt.Errorf("is %d bytes long, wants at most %d", len(s), maxPattern)
+	case strings.Count(s, "{") > maxGroups || strings.Count(s, "**") > maxGroups:
+		return fmt.Errorf("%q has more than %d groups in braces, or of **", s, maxGroups)
 	}
-	return glob(s), nil
+	return nil
 }
+
+// parseGlob reads a pattern for a flat name.
+func parseGlob(s string) (glob, error) { return glob(s), checkGlob(s) }
 
 // parseMCP reads "server/tool"; a server alone means all its tools.
 func parseMCP(s string) (glob, error) {

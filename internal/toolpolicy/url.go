@@ -5,8 +5,6 @@ import (
 	"net/url"
 	"path"
 	"strings"
-
-	"github.com/bmatcuk/doublestar/v4"
 )
 
 // location is a URL as far as rules see it.
@@ -38,8 +36,8 @@ func parseURL(s string) (urlGlob, error) {
 		u.host, u.port = host[:i], host[i+1:]
 	}
 	for _, part := range []string{u.scheme, u.host, u.port, u.path} {
-		if !doublestar.ValidatePattern(part) {
-			return u, fmt.Errorf("%q is no glob", s)
+		if err := checkGlob(part); err != nil {
+			return u, err
 		}
 	}
 	if u.host == "" {

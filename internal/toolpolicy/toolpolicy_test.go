@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	testWorkspace = "/work/tree"
+	testWorkspace = "/src/tree"
 	testHome      = "/home/agent"
 )
 

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"agentprocess/internal/policy"
 )
@@ -36,6 +37,9 @@ func (d destination) authority() string {
 	}
 	return d.host + ":" + strconv.Itoa(int(d.port))
 }
+
+// flushInterval is how long a piece of a response may wait for the next one.
+const flushInterval = 5 * time.Millisecond
 
 // exchangeKey is how the reverse proxy's hooks find their exchange.
 type exchangeKey struct{}
@@ -179,7 +183,9 @@ func agrees(authority string, to destination, defaultPort uint16) *denied {
 func (s *Server) newReverse() *httputil.ReverseProxy {
 	return &httputil.ReverseProxy{
 		Transport:      s.transport,
-		FlushInterval:  -1,
+		// Streams, which have no length, are passed on at once whatever stands
+		// here. What has a length need not go out in two pieces.
+		FlushInterval:  flushInterval,
 		BufferPool:     pool{},
 		ErrorLog:       slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug), // all of it is in the record
 		Rewrite:        rewrite,

@@ -20,6 +20,8 @@ const (
 	// reserve is how many descriptors are left to everything else in the
 	// process at least: the hook endpoint, the record, the pipes.
 	reserve = 4 * maxPipes
+	// maxIdle is how many connections to hosts are kept for the next request.
+	maxIdle = 128
 	// maxRefusals is how many connections too many are told so at once; more
 	// are just closed.
 	maxRefusals = 16

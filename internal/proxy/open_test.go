@@ -76,7 +76,7 @@ func TestCredentialIsSwapped(t *testing.T) {
 				}
 				req.Header.Set(tt.header, tt.value)
 				res, body := do(t, c, req)
-				if res.Proto != proto || body != "HTTP/2.0 host=example.com "+tt.want+" n=5" {
+				if res.Proto != proto || body != proto+" host=example.com "+tt.want+" n=5" {
 					t.Errorf("%s %s: %s", res.Proto, res.Status, body)
 				}
 				if all := fmt.Sprint(res.Header, res.Trailer); strings.Contains(all, realToken) || (tt.header != "Accept" && !strings.Contains(all, placeholder)) {

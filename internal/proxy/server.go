@@ -28,7 +28,7 @@ type Server struct {
 	names     *names
 	opened    map[string][]Credential // by host
 	authority *authority              // nil when nothing is opened
-	transport *http.Transport
+	transport versions
 	reverse   *httputil.ReverseProxy
 	slots     chan struct{} // one per connection
 	pipes     *pipes
@@ -72,7 +72,7 @@ func New(cfg Config) (*Server, error) {
 	if err := s.openHosts(); err != nil {
 		return nil, err
 	}
-	s.transport = s.newTransport()
+	s.transport = versions{h1: s.newTransport(false), h2: s.newTransport(true)}
 	s.reverse = s.newReverse()
 	return s, nil
 }
@@ -99,7 +99,25 @@ func (s *Server) openHosts() error {
 	return err
 }
 
-func (s *Server) newTransport() *http.Transport {
+// versions speaks to a host the version of HTTP that the client speaks to us:
+// what works directly works through us, and nothing is translated.
+type versions struct{ h1, h2 *http.Transport }
+
+// RoundTrip implements http.RoundTripper.
+func (v versions) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.ProtoMajor == 2 {
+		return v.h2.RoundTrip(req)
+	}
+	return v.h1.RoundTrip(req)
+}
+
+func (v versions) closeIdle() {
+	v.h1.CloseIdleConnections()
+	v.h2.CloseIdleConnections()
+}
+
+// newTransport is the way to hosts, in HTTP/2 where they offer it if h2 is set.
+func (s *Server) newTransport(h2 bool) *http.Transport {
 	return &http.Transport{
 		DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
 			host, port, err := policy.SplitAuthority(address, 0)
@@ -115,8 +133,9 @@ func (s *Server) newTransport() *http.Transport {
 		},
 		TLSClientConfig:        &tls.Config{RootCAs: s.cfg.UpstreamRoots, MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout:    s.cfg.Limits.Header,
-		ForceAttemptHTTP2:      true,
+		ForceAttemptHTTP2:      h2,
 		DisableCompression:     true,
+		MaxIdleConns:           maxIdle,
 		MaxIdleConnsPerHost:    64,
 		IdleConnTimeout:        90 * time.Second,
 		ExpectContinueTimeout:  time.Second,
@@ -190,7 +209,7 @@ func (s *Server) Serve(ctx context.Context, sockets sandbox.Sockets) error {
 		cancel()
 	}
 	s.work.Wait()
-	s.transport.CloseIdleConnections()
+	s.transport.closeIdle()
 	s.pipes.close()
 	return err
 }

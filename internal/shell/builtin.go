@@ -1,6 +1,7 @@
 package shell
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -261,10 +262,7 @@ func (f *finder) set(c *call) {
 }
 
 func (f *finder) params(args []field) {
-	f.env.params, f.env.paramsKnown = words(args), true
-	for _, a := range args {
-		f.env.paramsKnown = f.env.paramsKnown && !a.loose
-	}
+	f.env.setArgs(words(args), !slices.ContainsFunc(args, func(a field) bool { return a.loose }))
 }
 
 func (f *finder) shift(c *call) {
@@ -272,12 +270,12 @@ func (f *finder) shift(c *call) {
 	if args := c.args(); len(args) > 0 {
 		var err error
 		if n, err = strconv.Atoi(args[0].Text); err != nil || !args[0].Known || n < 0 {
-			f.env.paramsKnown = false
+			f.env.setArgs(nil, false)
 			return
 		}
 	}
-	if n <= len(f.env.params) {
-		f.env.params = f.env.params[n:]
+	if params, ok := f.env.args(); n <= len(params) {
+		f.env.setArgs(params[n:], ok)
 	}
 }
 

@@ -31,7 +31,8 @@ func (c *call) args() []field { return c.fields[1:] }
 func (f *finder) simple(x *syntax.CallExpr, redirs []*syntax.Redirect) {
 	e := f.env
 	e.failed = e.dirs
-	f.alias(x, redirs)
+	before := e.dirs
+	aliased := f.alias(x, redirs)
 	c := &call{fields: f.all(x.Args), via: f.via, stdin: f.stdin}
 	r := f.redirects(redirs)
 	c.writes, c.reads = r.writes, r.reads
@@ -64,7 +65,10 @@ func (f *finder) simple(x *syntax.CallExpr, redirs []*syntax.Redirect) {
 			e.set(a.Name.Value, join(old[i], b))
 		}
 	}
-	if len(c.writes) > 0 {
+	if aliased {
+		e.dirs = anyDir(before, e.dirs)
+	}
+	if len(c.writes) > 0 || aliased {
 		f.output = Word{}
 	}
 	if c.name() == "exec" && len(c.fields) == 1 && r.stdin != nil {
@@ -290,22 +294,29 @@ func (f *finder) body(c *call, body *syntax.Stmt) {
 	}
 	e := f.env
 	params, ok := words(c.args()), !slices.ContainsFunc(c.args(), func(a field) bool { return a.loose })
-	if state.active > 0 { // the second time round stands for all that follow
-		params, ok = nil, false
-	}
-	oldParams, oldKnown, oldStdin, returned, errexit := e.params, e.paramsKnown, f.stdin, e.returned, e.errexit
-	e.params, e.paramsKnown, f.stdin, e.returned = params, ok, c.stdin, nil
+	again := state.active > 0 // the second time round stands for all that follow
+	old, stdin, returned := e.names["@"], f.stdin, e.returned
+	f.stdin, e.returned = c.stdin, nil
+	e.setArgs(params, ok)
 	state.called = true
 	state.active++
 	e.calls++
 	if len(c.writes)+len(c.reads) > 0 {
 		f.emit(&call{writes: c.writes, reads: c.reads, via: f.via})
 	}
-	f.within("function "+brief(state.name), func() { f.perhaps(func() { f.stmt(body) }) })
+	f.within("function "+brief(state.name), func() {
+		f.perhaps(func() {
+			if again {
+				e.forgetAll()
+			}
+			f.stmt(body)
+		})
+	})
 	e.calls--
 	state.active--
 	e.dirs, e.failed = anyDir(e.dirs, e.returned), anyDir(e.failed, e.returned)
-	e.params, e.paramsKnown, f.stdin, e.returned, e.errexit = oldParams, oldKnown, oldStdin, returned, errexit
+	f.stdin, e.returned = stdin, returned
+	e.set("@", old)
 }
 
 // uncalled walks the functions of the line that it does not seem to call: a
@@ -314,7 +325,8 @@ func (f *finder) uncalled() {
 	for i := 0; i < len(f.order); i++ {
 		body := f.order[i]
 		if state := f.funcs[body]; !state.called {
-			f.env.dirs, f.env.failed, f.env.paramsKnown = []Word{{}}, []Word{{}}, false
+			f.env.dirs, f.env.failed = []Word{{}}, []Word{{}}
+			f.env.setArgs(nil, false)
 			state.called = true
 			f.within("function "+brief(state.name), func() { f.stmt(body) })
 		}
@@ -323,14 +335,14 @@ func (f *finder) uncalled() {
 
 // alias walks what a command is if its first word is an alias of the line. The
 // plain command is looked at as well: bash minds aliases only if told to.
-func (f *finder) alias(x *syntax.CallExpr, redirs []*syntax.Redirect) {
+func (f *finder) alias(x *syntax.CallExpr, redirs []*syntax.Redirect) bool {
 	if len(x.Args) == 0 {
-		return
+		return false
 	}
 	name := x.Args[0].Lit()
 	b := f.env.names[name+"="]
 	if name == "" || len(b.aliases) == 0 || slices.Contains(f.via, "alias "+name) {
-		return
+		return false
 	}
 	for _, text := range b.aliases {
 		if !text.Known {
@@ -339,7 +351,7 @@ func (f *finder) alias(x *syntax.CallExpr, redirs []*syntax.Redirect) {
 		}
 		if f.parsed += len(text.Text); f.parsed > maxParsed {
 			f.bound("text too long")
-			return
+			return true
 		}
 		list, err := statements(text.Text+" ", syntax.LangBash)
 		if err != nil || len(list) == 0 {
@@ -356,6 +368,7 @@ func (f *finder) alias(x *syntax.CallExpr, redirs []*syntax.Redirect) {
 		list[len(list)-1].Redirs = append(list[len(list)-1].Redirs, redirs...)
 		f.within("alias "+name, func() { f.perhaps(func() { f.stmts(list) }) })
 	}
+	return true
 }
 
 // run finds out what a command runs.
@@ -374,7 +387,12 @@ func (f *finder) run(c *call) {
 	switch {
 	case !head.Known:
 		f.unnamed(c)
-	case !c.external && !c.noFunc && f.function(c):
+	case !c.external && !c.noFunc && len(f.env.names[head.Text+"()"].bodies) > 0:
+		before := f.env.dirs
+		if !f.function(c) {
+			f.dispatch(c)
+			f.env.dirs, f.output = anyDir(before, f.env.dirs), Word{}
+		}
 	case head.Text == "":
 		f.emit(c)
 	default:

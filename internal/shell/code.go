@@ -208,7 +208,7 @@ func (f *finder) textOptions(name string, c *call) {
 	default:
 		return
 	}
-	f.gitOption(c, c.args(), name+" "+names[0], names...)
+	f.textOption(c, c.args(), name+" "+names[0], names...)
 }
 
 // eachText is a program of which each word is a line of shell.
@@ -221,7 +221,7 @@ func (f *finder) eachText(name string, c *call) {
 }
 
 func (f *finder) tar(c *call) {
-	f.gitOption(c, c.args(), "tar --to-command", "--to-command", "--use-compress-program", "--rsh-command", "--info-script", "--new-volume-script")
+	f.textOption(c, c.args(), "tar --to-command", "--to-command", "--use-compress-program", "--rsh-command", "--info-script", "--new-volume-script")
 	args := c.args()
 	for i, a := range args {
 		if _, text, ok := strings.Cut(a.Text, "exec="); ok {

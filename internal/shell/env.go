@@ -28,12 +28,22 @@ type env struct {
 	// dirs are the directories the next command may be in if the last one
 	// worked, failed those if it did not. None: it does not get there.
 	dirs, failed []Word
-	params       []Word
-	paramsKnown  bool
 	calls        int
 	returned     []Word // directories at the returns of the function
 	errexit      bool
+	tested       int  // > 0: in what is asked whether it works, where set -e is not in force
 	spent        *int // steps of the finder: long logs cost some, too
+}
+
+// args are the positional parameters. They are kept as an array that is called
+// @, so that what happens to them in a branch is in doubt after it, too.
+func (e *env) args() (list []Word, ok bool) {
+	b := e.names["@"]
+	return b.list, b.array
+}
+
+func (e *env) setArgs(list []Word, ok bool) {
+	e.set("@", binding{list: list, array: ok})
 }
 
 // exports are the variables that programs started now are given by the line.
@@ -68,7 +78,7 @@ func (e *env) child(params []Word, known bool) *env {
 	e.spend(len(e.names))
 	c := newEnv(e.spent)
 	c.dirs, c.failed = e.dirs, e.dirs
-	c.params, c.paramsKnown = params, known
+	c.setArgs(params, known)
 	for name, b := range e.names {
 		if b.exported {
 			c.names[name] = b
@@ -106,20 +116,18 @@ func (e *env) forgetAll() {
 		b.maybe = true
 		e.set(name, b)
 	}
-	e.dirs, e.failed, e.paramsKnown = []Word{{}}, []Word{{}}, false
+	e.dirs, e.failed = []Word{{}}, []Word{{}}
 }
 
 // place is everything of an env but its names.
 type place struct {
 	mark         int
 	dirs, failed []Word
-	params       []Word
-	paramsKnown  bool
 	errexit      bool
 }
 
 func (e *env) here() place {
-	return place{len(e.undo), e.dirs, e.failed, e.params, e.paramsKnown, e.errexit}
+	return place{len(e.undo), e.dirs, e.failed, e.errexit}
 }
 
 // back undoes everything since p and returns what the names had come to.
@@ -133,7 +141,7 @@ func (e *env) back(p place) map[string]binding {
 		}
 	}
 	e.undo = e.undo[:p.mark]
-	e.dirs, e.failed, e.params, e.paramsKnown, e.errexit = p.dirs, p.failed, p.params, p.paramsKnown, p.errexit
+	e.dirs, e.failed, e.errexit = p.dirs, p.failed, p.errexit
 	return ends
 }
 

@@ -186,20 +186,26 @@ func (f *finder) gitForeach(c *call, rest []field) {
 	}
 }
 
-// gitOption is an option with a line of shell.
+// gitOption is an option with a line of shell, which git runs at the top of
+// the tree.
 func (f *finder) gitOption(c *call, rest []field, via string, names ...string) {
 	away := *c
 	away.dir = &Word{}
+	f.textOption(&away, rest, via, names...)
+}
+
+// textOption is an option with a line of shell.
+func (f *finder) textOption(c *call, rest []field, via string, names ...string) {
 	for i, a := range rest {
 		for _, name := range names {
 			text, attached := strings.CutPrefix(a.Text, name)
 			switch {
 			case attached && text == "" && i+1 < len(rest):
-				f.option(&away, via, rest[i+1])
+				f.option(c, via, rest[i+1])
 			case attached && strings.HasPrefix(text, "=") && strings.HasPrefix(name, "--"):
-				f.option(&away, via, field{Word: Word{text[1:], a.Known}})
+				f.option(c, via, field{Word: Word{text[1:], a.Known}})
 			case attached && text != "" && !strings.HasPrefix(name, "--"):
-				f.option(&away, via, field{Word: Word{text, a.Known}})
+				f.option(c, via, field{Word: Word{text, a.Known}})
 			}
 		}
 	}

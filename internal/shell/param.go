@@ -111,7 +111,8 @@ func (f *finder) listOf(p *syntax.ParamExp, name string) (items []Word, ok, star
 		if p.Slice != nil || p.Length || p.Excl {
 			plain = false
 		}
-		return f.env.params, f.env.paramsKnown && plain, name == "*", true
+		params, ok := f.env.args()
+		return params, ok && plain, name == "*", true
 	}
 	index := indexText(p.Index)
 	if index != "@" && index != "*" {
@@ -153,24 +154,25 @@ func isPlain(s string) bool {
 
 // lookup is what a name stands for, and whether it is known to be unset.
 func (f *finder) lookup(p *syntax.ParamExp, name string) (w Word, unset bool) {
+	params, ok := f.env.args()
 	if n, err := strconv.Atoi(name); err == nil {
 		switch {
-		case n == 0 || !f.env.paramsKnown:
+		case n <= 0 || !ok:
 			return Word{}, false
-		case n > len(f.env.params):
+		case n > len(params):
 			return Word{"", true}, true
 		}
-		return f.env.params[n-1], false
+		return params[n-1], false
 	}
 	if name == "#" {
-		if !f.env.paramsKnown {
+		if !ok {
 			return Word{}, false
 		}
-		return Word{strconv.Itoa(len(f.env.params)), true}, false
+		return Word{strconv.Itoa(len(params)), true}, false
 	}
-	b, ok := f.env.names[name]
+	b, bound := f.env.names[name]
 	switch {
-	case !ok && name == "HOME":
+	case !bound && name == "HOME":
 		return Word{Text: "~"}, false
 	case name == "PWD":
 		return Word{Text: "."}, false

@@ -275,9 +275,9 @@ func (f *finder) fd(c *call) {
 		name, attached, ok := strings.Cut(a.Text, "=")
 		switch {
 		case ok && (name == "--exec" || name == "--exec-batch"):
-			f.withHole("{", func() { f.starts(c, "fd "+name, append(known(attached), more()), nil) })
+			f.withHole("{}", func() { f.starts(c, "fd "+name, append(known(attached), more()), nil) })
 		case slices.Contains([]string{"-x", "-X", "--exec", "--exec-batch"}, a.Text):
-			f.withHole("{", func() { f.starts(c, "fd "+a.Text, append(slices.Clone(args[i+1:]), more()), nil) })
+			f.withHole("{}", func() { f.starts(c, "fd "+a.Text, append(slices.Clone(args[i+1:]), more()), nil) })
 			return
 		}
 	}
@@ -322,7 +322,7 @@ func (f *finder) parallel(c *call) {
 	}
 	if len(template) > 0 {
 		f.redirected(c)
-		f.withHole("{", func() { f.lines(c, "parallel", template) })
+		f.withHole("{}", func() { f.withHole("{", func() { f.lines(c, "parallel", template) }) })
 		return
 	}
 	f.emit(c)

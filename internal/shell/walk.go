@@ -37,7 +37,7 @@ func (f *finder) stmts(list []*syntax.Stmt) {
 
 func (f *finder) next(last *syntax.Stmt) {
 	e := f.env
-	if _, plain := last.Cmd.(*syntax.CallExpr); !e.errexit || !plain || last.Negated {
+	if _, plain := last.Cmd.(*syntax.CallExpr); !e.errexit || e.tested > 0 || !plain || last.Negated {
 		e.dirs = anyDir(e.dirs, e.failed)
 	}
 	e.failed = e.dirs
@@ -52,10 +52,19 @@ func (f *finder) stmt(s *syntax.Stmt) {
 		f.output = Word{}
 		return
 	}
-	f.command(s)
 	if s.Negated {
+		f.tested(func() { f.command(s) })
 		f.env.dirs, f.env.failed = f.env.failed, f.env.dirs
+		return
 	}
+	f.command(s)
+}
+
+// tested walks what is asked whether it works: set -e is not in force there.
+func (f *finder) tested(do func()) {
+	f.env.tested++
+	do()
+	f.env.tested--
 }
 
 // apart walks what runs in a shell of its own: it changes nothing here.
@@ -169,7 +178,7 @@ func (f *finder) ifs(c *syntax.IfClause) {
 		if len(c.Cond) == 0 {
 			closed = true
 		}
-		f.stmts(c.Cond)
+		f.tested(func() { f.stmts(c.Cond) })
 		failed := e.failed
 		f.perhaps(func() { f.stmts(c.Then) })
 		ends = anyDir(ends, anyDir(e.dirs, e.failed))
@@ -198,7 +207,7 @@ func (f *finder) cases(c *syntax.CaseClause) {
 }
 
 func (f *finder) while(c *syntax.WhileClause) {
-	f.stmts(c.Cond)
+	f.tested(func() { f.stmts(c.Cond) })
 	if c.Until {
 		f.env.dirs = f.env.failed
 	}
@@ -262,10 +271,11 @@ func (f *finder) forLoop(c *syntax.ForClause) {
 // items are the words of a for, if they are certain.
 func (f *finder) items(l *syntax.WordIter) (items []field, ok bool) {
 	if !l.InPos.IsValid() {
-		for _, p := range f.env.params {
+		params, ok := f.env.args()
+		for _, p := range params {
 			items = append(items, field{Word: p})
 		}
-		return items, f.env.paramsKnown
+		return items, ok
 	}
 	items = f.all(l.Items)
 	return items, !slices.ContainsFunc(items, func(it field) bool { return !it.Known })
@@ -337,21 +347,25 @@ func isPipe(op syntax.BinCmdOperator) bool {
 // andOr walks a && b || c.
 func (f *finder) andOr(list []operand) {
 	e := f.env
-	f.stmt(list[0].stmt)
+	f.tested(func() { f.stmt(list[0].stmt) })
 	mark := len(e.undo)
-	for _, o := range list[1:] {
+	for i, o := range list[1:] {
 		if f.over {
 			return
 		}
+		walk := func() { f.stmt(o.stmt) }
+		if i < len(list)-2 {
+			walk = func() { f.tested(func() { f.stmt(o.stmt) }) }
+		}
 		ok, failed := e.dirs, e.failed
 		if o.op == syntax.AndStmt {
-			f.stmt(o.stmt)
+			walk()
 			e.failed = anyDir(failed, e.failed)
 			continue
 		}
 		e.doubt(mark)
 		e.dirs = failed
-		f.stmt(o.stmt)
+		walk()
 		e.dirs = anyDir(ok, e.dirs)
 		e.doubt(mark)
 	}

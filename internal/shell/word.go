@@ -255,6 +255,7 @@ func (f *finder) substitution(list []*syntax.Stmt, via string) Word {
 	f.within(via, func() {
 		f.apart(func() {
 			f.output = Word{}
+			f.env.errexit = false // bash does not hand set -e on
 			f.stmts(list)
 			if len(list) == 1 {
 				out = f.output
@@ -297,6 +298,9 @@ func (m *maker) split(w Word) {
 
 // list adds "$@" or "${a[@]}".
 func (m *maker) list(items []Word, ok, quotes, star bool) {
+	if _, ifs := m.f.env.names["IFS"]; ifs && star {
+		ok = false
+	}
 	switch {
 	case !ok:
 		m.add("", false)

@@ -69,12 +69,18 @@ func (b *bench) egress(ctx context.Context) error {
 	return nil
 }
 
-func tunnels(p *proxied) bool { return p.raw != "" && p.opened == "" || p.proxy == "" || p.name == ours }
+func tunnels(p *proxied) bool {
+	return p.raw != "" && p.opened == "" || p.proxy == "" || p.name == ours
+}
 
 func opens(p *proxied) bool { return p.opened != "" }
 
-// ours is the name of the gateway's rows.
-const ours = "agent-process"
+// The names of rows.
+const (
+	ours    = "agent-process"
+	plainGo = "plain Go CONNECT"
+	bumped  = "squid ssl-bump"
+)
 
 func egressRows(roots *x509.CertPool) []egressRow {
 	return []egressRow{
@@ -131,8 +137,13 @@ func repeat(n int, do func() error) error {
 	return nil
 }
 
-// run lets the ways take turns.
+// run lets the ways take turns and says how ours stands.
 func (r egressRow) run(ctx context.Context, rounds int, ways []*proxied) {
+	ahead(r.measure(ctx, rounds, ways), r.reference)
+}
+
+// measure lets the ways take turns.
+func (r egressRow) measure(ctx context.Context, rounds int, ways []*proxied) []*contender {
 	var list []*contender
 	for _, p := range ways {
 		if p.err == nil && !r.can(p) {
@@ -146,29 +157,26 @@ func (r egressRow) run(ctx context.Context, rounds int, ways []*proxied) {
 	}
 	race(ctx, rounds, list)
 	table(r.title, list[0], list)
-	ahead(list, r.reference)
+	return list
 }
 
 // ahead says whether ours is ahead of the peers, and how far behind the plain
 // Go proxy where that does the same.
 func ahead(list []*contender, reference bool) {
-	at := slices.IndexFunc(list, func(c *contender) bool { return c.name == ours })
-	if at < 0 || list[at].err != nil {
+	mine := find(list, ours)
+	if mine == nil {
 		return
 	}
-	for i, c := range list {
+	for _, c := range list {
 		switch {
-		case c.err != nil || i == at || c.name == "direct":
+		case c.err != nil || c == mine || c.name == "direct":
 		case c.name == plainGo && reference:
-			verdict("at most 20 % on top of a plain Go proxy", ratio(list[at], c), 1.2)
+			verdict("at most 20 % on top of a plain Go proxy", ratio(mine, c), 1.2)
 		case c.name != plainGo:
-			verdict("ahead of "+c.name, ratio(list[at], c), 1)
+			verdict("ahead of "+c.name, ratio(mine, c), 1)
 		}
 	}
 }
-
-// plainGo is the name of the plain Go proxy's rows.
-const plainGo = "plain Go CONNECT"
 
 func ratio(a, b *contender) float64 { return float64(a.median()) / float64(b.median()) }
 
@@ -250,28 +258,46 @@ func (p *proxied) processor() (time.Duration, error) {
 }
 
 // openedRequests measures small requests to a host whose TLS is opened, over
-// connections that stay.
+// connections that stay. Squid speaks HTTP/1.1 only, also to a client that
+// would rather have h2: there the two are compared by what they add to a direct
+// connection in the version that they speak.
 func (b *bench) openedRequests(ctx context.Context, rounds int, ways []*proxied) {
-	for _, h2 := range []bool{false, true} {
-		clients := map[*proxied]*http.Client{}
-		for _, p := range ways {
-			if opens(p) {
-				clients[p] = p.openedClient(h2)
-			}
-		}
-		row := egressRow{
-			title: fmt.Sprintf("opened TLS: %d small requests by each of %d, connections kept, %s", openedEach, workers, protocol(h2)), can: opens,
-			once: func(ctx context.Context, p *proxied) error {
-				return together(func() error {
-					return repeat(openedEach, func() error { return p.openedRequest(ctx, clients[p]) })
-				})
-			},
-		}
-		row.run(ctx, rounds, ways)
-		for _, c := range clients {
-			c.CloseIdleConnections()
+	h1 := openedRow(ctx, rounds, ways, false)
+	ahead(h1, false)
+	h2 := openedRow(ctx, rounds, ways, true)
+	mine, peer := find(h2, ours), find(h1, bumped)
+	if mine != nil && peer != nil {
+		verdict("h2 over direct h2, ahead of "+bumped+" over direct HTTP/1.1", ratio(mine, h2[0])/ratio(peer, h1[0]), 1)
+	}
+}
+
+// find gives the contender of that name if it was measured.
+func find(list []*contender, name string) *contender {
+	at := slices.IndexFunc(list, func(c *contender) bool { return c.name == name && c.err == nil })
+	if at < 0 {
+		return nil
+	}
+	return list[at]
+}
+
+func openedRow(ctx context.Context, rounds int, ways []*proxied, h2 bool) []*contender {
+	clients := map[*proxied]*http.Client{}
+	for _, p := range ways {
+		if opens(p) {
+			c := p.openedClient(h2)
+			defer c.CloseIdleConnections()
+			clients[p] = c
 		}
 	}
+	row := egressRow{
+		title: fmt.Sprintf("opened TLS: %d small requests by each of %d, connections kept, %s", openedEach, workers, protocol(h2)), can: opens,
+		once: func(ctx context.Context, p *proxied) error {
+			return together(func() error {
+				return repeat(openedEach, func() error { return p.openedRequest(ctx, clients[p]) })
+			})
+		},
+	}
+	return row.measure(ctx, rounds, ways)
 }
 
 func protocol(h2 bool) string {

@@ -341,7 +341,7 @@ func squidOwns(path string) error {
 
 // bump is squid with ssl-bump, its certificates cached.
 func (w *egressWorld) bump(ctx context.Context) *proxied {
-	out := &proxied{name: "squid ssl-bump"}
+	out := &proxied{name: bumped}
 	certgen := "/usr/lib/squid/security_file_certgen"
 	if _, err := os.Stat(certgen); err != nil {
 		out.err = errors.New("no security_file_certgen: apt-get install squid-openssl")
@@ -355,7 +355,7 @@ func (w *egressWorld) bump(ctx context.Context) *proxied {
 		out.err = err
 		return out
 	}
-	out = w.peer(ctx, "squid ssl-bump", "squid-openssl", []string{"squid", "-N", "-f"}, func(port string) string {
+	out = w.peer(ctx, bumped, "squid-openssl", []string{"squid", "-N", "-f"}, func(port string) string {
 		return "http_port 127.0.0.1:" + port + " ssl-bump generate-host-certificates=on dynamic_cert_mem_cache_size=4MB tls-cert=" + dir + "/ca.pem\n" +
 			"sslcrtd_program " + certgen + " -s " + dir + "/db -M 4MB\n" +
 			"acl hello at_step SslBump1\nssl_bump peek hello\nssl_bump bump all\n" +

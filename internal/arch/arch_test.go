@@ -67,7 +67,7 @@ func imports() map[string][]string {
 		"internal/seccomp/generate": {},
 		"internal/arch":             {"execx"},
 		"internal/arch/sizes":       {"arch"},
-		"bench":                     {"execx"},
+		"bench":                     {"execx", "audit", "policy", "proxy", "sandbox", "store"},
 		"e2e":                       {},
 	}
 }

@@ -158,7 +158,7 @@ func answerRaw(conn net.Conn) {
 			if err != nil {
 				return
 			}
-			left -= uint64(n) //nolint:gosec // Write gives no negative numbers
+			left -= uint64(n)
 		}
 	}
 }

@@ -182,7 +182,7 @@ func agrees(authority string, to destination, defaultPort uint16) *denied {
 
 func (s *Server) newReverse() *httputil.ReverseProxy {
 	return &httputil.ReverseProxy{
-		Transport:      s.transport,
+		Transport: s.transport,
 		// Streams, which have no length, are passed on at once whatever stands
 		// here. What has a length need not go out in two pieces.
 		FlushInterval:  flushInterval,

@@ -50,7 +50,7 @@ func affordable() int {
 		return defaultConnections
 	}
 	const unlimited = 1 << 20
-	files := int(min(limit.Cur, unlimited)) //nolint:gosec // bounded
+	files := int(min(limit.Cur, unlimited))
 	return max(1, (files-max(reserve, files/8))/perConnection)
 }
 

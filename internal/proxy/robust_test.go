@@ -510,5 +510,5 @@ func memory() int64 {
 	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	return int64(m.HeapInuse + m.StackInuse) //nolint:gosec // a few hundred megabytes
+	return int64(m.HeapInuse + m.StackInuse)
 }

@@ -19,8 +19,8 @@ func newPipe() *pipe {
 	if unix.Pipe2(fds[:], unix.O_CLOEXEC|unix.O_NONBLOCK) != nil {
 		return nil
 	}
-	_, err := unix.FcntlInt(uintptr(fds[1]), unix.F_SETPIPE_SZ, spliceSize) //nolint:gosec // a descriptor
-	discard(err)                                                            // a smaller pipe works too
+	_, err := unix.FcntlInt(uintptr(fds[1]), unix.F_SETPIPE_SZ, spliceSize)
+	discard(err) // a smaller pipe works too
 	return &pipe{fds[0], fds[1]}
 }
 

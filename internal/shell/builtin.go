@@ -337,5 +337,5 @@ func (f *finder) option(c *call, via string, value field) {
 		f.unknown("%s: text is not known", via)
 		return
 	}
-	f.text(value.Text, via, &call{dir: c.dir, stdin: input{from: fromPipe}}, nil)
+	f.text(value.Text, via, &call{dir: c.dir, stdin: input{from: fromPipe}})
 }

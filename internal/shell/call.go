@@ -160,7 +160,7 @@ func (f *finder) fixed(name string, v Word) {
 	case kind == "git":
 		f.gitVariable(name, v.Text)
 	default:
-		f.text(v.Text, name, &call{external: true, dir: &Word{}}, nil)
+		f.text(v.Text, name, &call{external: true, dir: &Word{}})
 	}
 }
 
@@ -322,8 +322,9 @@ func (f *finder) body(c *call, body *syntax.Stmt) {
 // uncalled walks the functions of the line that it does not seem to call: a
 // name that is not known may be theirs.
 func (f *finder) uncalled() {
-	for i := 0; i < len(f.order); i++ {
-		body := f.order[i]
+	for len(f.order) > 0 { // it grows by those within
+		body := f.order[0]
+		f.order = f.order[1:]
 		if state := f.funcs[body]; !state.called {
 			f.env.dirs, f.env.failed = []Word{{}}, []Word{{}}
 			f.env.setArgs(nil, false)
@@ -458,8 +459,8 @@ func (f *finder) starts(c *call, via string, fields []field, dir *Word) {
 }
 
 // text walks the text that a command hands to a shell of its own.
-func (f *finder) text(text, via string, c *call, params []field) {
-	f.shellText(text, via, "sh", c, params)
+func (f *finder) text(text, via string, c *call) {
+	f.shellText(text, via, "sh", c, nil)
 }
 
 func (f *finder) shellText(text, via, shell string, c *call, params []field) {

@@ -88,7 +88,7 @@ func (f *finder) gitText(c *call, via, text string) {
 	if text == "" || text == "true" || text == "false" {
 		return
 	}
-	f.text(text, via, &call{dir: &Word{}, stdin: c.stdin}, nil)
+	f.text(text, via, &call{dir: &Word{}, stdin: c.stdin})
 	f.output = Word{}
 }
 

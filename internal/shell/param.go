@@ -239,6 +239,7 @@ func (f *finder) operator(x *syntax.Expansion, name string, w Word, unset bool) 
 		if empty {
 			f.env.assign(name, other)
 		}
+	default:
 	}
 	if empty {
 		return other
@@ -313,6 +314,7 @@ func assigns(op syntax.BinAritOperator) bool {
 		syntax.AndAssgn, syntax.OrAssgn, syntax.XorAssgn, syntax.ShlAssgn, syntax.ShrAssgn,
 		syntax.AndBoolAssgn, syntax.OrBoolAssgn, syntax.XorBoolAssgn, syntax.PowAssgn:
 		return true
+	default:
+		return false
 	}
-	return false
 }

@@ -93,7 +93,7 @@ func rest(text string, list []*syntax.Stmt) string {
 	if len(list) == 0 {
 		return text
 	}
-	return text[min(len(text), int(list[len(list)-1].End().Offset())):] //nolint:gosec // an offset in a text that is in memory
+	return text[min(len(text), int(list[len(list)-1].End().Offset())):]
 }
 
 // mostPieces is how many pieces of a broken text are looked at.
@@ -114,7 +114,7 @@ func (f *finder) pieces(text string) {
 				piece = strings.TrimSpace(after)
 			}
 			list, err := statements(piece, syntax.LangBash)
-			if e, ok := errors.AsType[syntax.ParseError](err); ok && len(list) == 0 && int(e.Pos.Offset()) < len(piece) { //nolint:gosec // as above
+			if e, ok := errors.AsType[syntax.ParseError](err); ok && len(list) == 0 && int(e.Pos.Offset()) < len(piece) {
 				list, _ = statements(piece[:e.Pos.Offset()], syntax.LangBash) // as far as it went
 			}
 			f.stmts(list)

@@ -1,6 +1,7 @@
 package shell
 
 import (
+	"maps"
 	"slices"
 	"strings"
 )
@@ -208,9 +209,7 @@ func (f *finder) switchUser(c *call) {
 	for rest := s.rest; len(rest) > 0; { // options may stand after the user
 		words = append(words, rest[0])
 		more := o.command(rest[1:])
-		for k, v := range more.seen {
-			s.seen[k] = v
-		}
+		maps.Copy(s.seen, more.seen)
 		rest = more.rest
 		if _, user := s.seen["-u"]; user {
 			f.through(c, c.name(), s.rest)
@@ -374,7 +373,7 @@ func (f *finder) lines(c *call, via string, list []field) {
 		f.starts(c, via, list, nil)
 		return
 	}
-	f.text(joined(list), via, &call{dir: c.dir, stdin: input{from: fromPipe}}, nil)
+	f.text(joined(list), via, &call{dir: c.dir, stdin: input{from: fromPipe}})
 	f.output = Word{}
 }
 
@@ -390,7 +389,7 @@ func (f *finder) ssh(c *call) {
 		key, command, _ := strings.Cut(strings.Replace(value, "=", " ", 1), " ")
 		switch strings.ToLower(key) {
 		case "proxycommand", "localcommand", "knownhostscommand", "remotecommand":
-			f.text(strings.TrimSpace(command), "ssh -o "+key, c, nil)
+			f.text(strings.TrimSpace(command), "ssh -o "+key, c)
 		}
 	}
 	s := o.command(args)

@@ -59,6 +59,9 @@ type Command struct {
 type Script struct {
 	Commands []Command
 	// Unknown says why parts could not be understood. Empty: everything was.
+	// Some reasons have a fixed form: "python code" and the like for code of
+	// another language, "pipe to sh" for what comes out of a pipe, "file to sh"
+	// and "file \"name\"" for a file that a shell reads.
 	Unknown []string
 }
 

@@ -292,6 +292,7 @@ func (f *finder) test(x syntax.TestExpr) {
 			switch x.Op {
 			case syntax.TsEql, syntax.TsNeq, syntax.TsLeq, syntax.TsGeq, syntax.TsLss, syntax.TsGtr:
 				f.arithmetic = true
+			default:
 			}
 			stack = append(stack, x.Y, x.X)
 		case *syntax.UnaryTest:

@@ -1,6 +1,8 @@
 package shell
 
 import (
+	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -382,7 +384,7 @@ func brace(parts []syntax.WordPart, depth int) ([][]syntax.WordPart, bool) {
 		next := make([][]syntax.WordPart, 0, len(all)*len(options))
 		for _, head := range all {
 			for _, o := range options {
-				next = append(next, append(head[:len(head):len(head)], o...))
+				next = append(next, append(slices.Clip(head), o...))
 			}
 		}
 		all = next
@@ -429,7 +431,7 @@ func sequence(b *syntax.BraceExp) ([][]syntax.WordPart, bool) {
 	for i := range options {
 		text := strconv.Itoa(first + i*by)
 		if letters {
-			text = `\` + string(rune(first+i*by))
+			text = fmt.Sprintf(`\%c`, first+i*by)
 		} else if padded {
 			text = pad(text, max(len(from), len(to)))
 		}

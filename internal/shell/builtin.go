@@ -160,7 +160,10 @@ func (f *finder) source(c *call) {
 		return
 	}
 	switch {
-	case args[0].code:
+	case stdinFile(args[0].Text) && args[0].Known && c.stdin.text.Known:
+		f.within("here-document", func() { f.line(c.stdin.text.Text) })
+		return
+	case args[0].code, stdinFile(args[0].Text):
 		f.unknown("pipe to sh")
 	case !args[0].Known:
 		f.unknown("file of %s is not known", c.name())
@@ -228,10 +231,13 @@ func (f *finder) trap(c *call) {
 func (f *finder) aliases(c *call) {
 	for _, a := range c.args() {
 		name, text, ok := strings.Cut(a.Text, "=")
+		switch {
+		case !ok && !a.Known:
+			f.unknown("alias: a word is not known")
+		case a.Text == "-g" || a.Text == "-s": // of zsh: in any place of a line
+			f.unknown("alias %s", a.Text)
+		}
 		if !ok {
-			if !a.Known {
-				f.unknown("alias: a word is not known")
-			}
 			continue
 		}
 		b := f.env.names[name+"="]

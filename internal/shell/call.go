@@ -177,6 +177,9 @@ func codeVariable(name string) string {
 	case "BASH_ENV", "ENV", "LD_PRELOAD", "LD_AUDIT", "DYLD_INSERT_LIBRARIES":
 		return "file"
 	}
+	if strings.HasPrefix(name, "BASH_FUNC_") {
+		return "file"
+	}
 	if name == "GIT_CONFIG_PARAMETERS" || strings.HasPrefix(name, "GIT_CONFIG_KEY_") {
 		return "git"
 	}
@@ -447,7 +450,7 @@ func (f *finder) through(c *call, via string, rest []field) {
 
 // starts runs a command that a program starts which is a command itself.
 func (f *finder) starts(c *call, via string, fields []field, dir *Word) {
-	inner := call{fields: fields, external: true, dir: dir, stdin: input{from: fromPipe}}
+	inner := call{fields: fields, external: true, dir: dir, stdin: c.stdin}
 	if c.dir != nil {
 		inner.dir = c.dir
 	}

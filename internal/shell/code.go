@@ -29,7 +29,7 @@ func (f *finder) others(name string, c *call) {
 		if args := c.args(); len(args) > 1 {
 			f.unknown("tmux: its commands are not looked at")
 		}
-	case "vim", "vi", "nvim", "emacs", "gdb", "sqlite3", "psql", "mysql":
+	case "vim", "vi", "nvim", "emacs", "gdb", "sqlite3", "psql", "mysql", "dc", "m4", "gnuplot", "lftp", "ftp", "less", "more":
 		f.escapes(name, c)
 	default:
 		f.textOptions(name, c)
@@ -154,8 +154,12 @@ func (f *finder) strange(name string, c *call) {
 
 // escapes are programs with a way out to a shell.
 func (f *finder) escapes(name string, c *call) {
-	suspect := []string{"!", "system", "shell", "python", "call-process", "compile", ".shell", "pipe "}
+	suspect := []string{"!", "system", "shell", "python", "call-process", "compile", ".shell", "pipe ", "syscmd"}
 	script := strings.ToLower(joined(c.args()))
+	if c.stdin.from == fromPipe && !c.stdin.text.Known && name != "less" && name != "more" {
+		f.unknown("%s code", name)
+		return
+	}
 	if c.stdin.from == fromDocument || c.stdin.text.Known {
 		script += strings.ToLower(c.stdin.text.Text)
 	}
@@ -207,6 +211,9 @@ func (f *finder) textOptions(name string, c *call) {
 		return
 	default:
 		return
+	}
+	if name == "script" && c.stdin.from != fromOutside {
+		f.unknown("script code")
 	}
 	f.textOption(c, c.args(), name+" "+names[0], names...)
 }

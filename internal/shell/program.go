@@ -120,7 +120,7 @@ func (f *finder) shell(c *call, name string) {
 		}
 		if strings.HasPrefix(a.Text, "--") {
 			if (a.Text == "--rcfile" || a.Text == "--init-file") && len(args) > 0 {
-				f.unknown("file %q", args[0].Text)
+				f.unknown("file of %s: %q", a.Text, args[0].Text)
 				args = args[1:]
 			}
 			continue
@@ -301,12 +301,16 @@ func (f *finder) xargs(c *call) {
 		return
 	}
 	f.redirected(c)
+	silent := *c
+	if !has(s, "-a", "--arg-file") {
+		silent.stdin = input{} // xargs reads it itself
+	}
 	for _, rest := range append(s.others, s.rest) {
 		fields := slices.Clone(rest)
 		if hole == "" {
 			fields = append(fields, more())
 		}
-		f.withHole(hole, func() { f.starts(c, "xargs", fields, nil) })
+		f.withHole(hole, func() { f.starts(&silent, "xargs", fields, nil) })
 	}
 }
 
@@ -373,7 +377,7 @@ func (f *finder) lines(c *call, via string, list []field) {
 		f.starts(c, via, list, nil)
 		return
 	}
-	f.text(joined(list), via, &call{dir: c.dir, stdin: input{from: fromPipe}})
+	f.text(joined(list), via, &call{dir: c.dir, stdin: c.stdin})
 	f.output = Word{}
 }
 
@@ -393,14 +397,21 @@ func (f *finder) ssh(c *call) {
 		}
 	}
 	s := o.command(args)
-	if len(s.rest) < 2 {
+	if len(s.rest) == 0 {
 		return
 	}
+	away := *c
+	away.dir = &Word{}
 	// Options may stand after the host, too.
-	if rest := o.command(s.rest[1:]).rest; len(rest) > 0 {
-		away := *c
-		away.dir = &Word{}
+	switch rest := o.command(s.rest[1:]).rest; {
+	case len(rest) > 0:
 		f.lines(&away, "ssh", rest)
+	case c.stdin.from != fromOutside && !has(s, "-N", "-W"):
+		away.fields, away.reads, away.writes = known("sh"), nil, nil
+		f.within("ssh", func() {
+			away.via = f.via
+			f.feeds(&away, "sh", nil)
+		})
 	}
 }
 

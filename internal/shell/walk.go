@@ -137,7 +137,12 @@ func (f *finder) compound(c syntax.Command) {
 	case *syntax.CaseClause:
 		f.cases(c)
 	case *syntax.CoprocClause:
-		f.within("coproc", func() { f.apart(func() { f.stmt(c.Stmt) }) })
+		f.within("coproc", func() {
+			f.apart(func() {
+				f.stdin = input{from: fromPipe}
+				f.stmt(c.Stmt)
+			})
+		})
 	default:
 		f.clause(c)
 	}

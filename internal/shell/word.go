@@ -176,7 +176,7 @@ func (m *maker) part(p syntax.WordPart, first bool) {
 	case *syntax.ParamExp:
 		m.param(p, false)
 	case *syntax.ProcSubst:
-		m.f.substitution(p.Stmts, "<()")
+		m.f.process(p)
 		m.add("", false)
 		m.code = true
 	case *syntax.ExtGlob:
@@ -240,7 +240,7 @@ func (f *finder) value(p syntax.WordPart) Word {
 	case *syntax.ArithmExp:
 		f.arith(p.X)
 	case *syntax.ProcSubst:
-		f.substitution(p.Stmts, "<()")
+		f.process(p)
 	case *syntax.DblQuoted:
 		m := &maker{f: f, whole: true}
 		m.part(p, true)
@@ -249,6 +249,18 @@ func (f *finder) value(p syntax.WordPart) Word {
 		f.unknown("part of a word")
 	}
 	return Word{}
+}
+
+// process is <(…) or >(…), which reads what is written to it.
+func (f *finder) process(p *syntax.ProcSubst) {
+	if p.Op != syntax.CmdOut {
+		f.substitution(p.Stmts, "<()")
+		return
+	}
+	stdin := f.stdin
+	f.stdin = input{from: fromPipe}
+	f.substitution(p.Stmts, ">()")
+	f.stdin = stdin
 }
 
 // substitution finds the commands of $(…) and what they write.

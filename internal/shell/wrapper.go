@@ -214,18 +214,14 @@ func (o options) letters(s *scan, fields []field) int {
 	return 1
 }
 
-func isAssignment(text string) bool {
-	name, _, ok := strings.Cut(text, "=")
-	return ok && name != "" && strings.IndexFunc(name, func(r rune) bool {
-		return r != '_' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
-	}) < 0
-}
+// isAssignment is what env and sudo take for one: any name will do.
+func isAssignment(text string) bool { return strings.Index(text, "=") > 0 }
 
 // wrapper runs the rest of a wrapper's words.
 func (f *finder) wrapper(c *call, name string, o options) {
 	s := o.command(c.args())
 	if len(s.rest) == 0 {
-		f.emit(c)
+		f.alone(c, name)
 		return
 	}
 	inner := *c
@@ -248,6 +244,15 @@ func (f *finder) wrapper(c *call, name string, o options) {
 			f.through(&inner, name, o)
 		}
 	})
+}
+
+// alone is a wrapper without a command: some start a shell then.
+func (f *finder) alone(c *call, name string) {
+	if c.stdin.from != fromOutside && slices.Contains([]string{"sudo", "doas", "chroot", "unshare", "nsenter", "setarch", "linux32", "linux64", "fakeroot", "pkexec", "firejail", "systemd-run"}, name) {
+		f.within(name, func() { f.feeds(c, "sh", nil) })
+		return
+	}
+	f.emit(c)
 }
 
 func has(s scan, names ...string) bool {

@@ -47,26 +47,26 @@ func (t *tunnel) relay(ctx context.Context) error {
 	watch := t.watchdog(func() { timedOut.Store(true); closeBoth() })
 	defer watch()
 
-	down := make(chan struct{})
+	// The downward direction is the last to end as a rule, so it is the one
+	// that runs here: nobody need be woken then.
+	up := make(chan struct{})
 	go func() {
-		defer close(down)
-		err := t.pump(t.client.Conn, t.upstream, &t.flow.down)
-		if err == nil {
-			return
+		defer close(up)
+		if err := t.upward(); err != nil {
+			t.fail(err, syscall.ECONNRESET)
+			discard(t.upstream.Close())
+			if !t.refused.Load() {
+				closeBoth()
+			}
 		}
+	}()
+	if err := t.pump(t.client.Conn, t.upstream, &t.flow.down); err != nil {
 		t.fail(err, syscall.EPIPE)
 		if !t.refused.Load() {
 			closeBoth()
 		}
-	}()
-	if err := t.upward(); err != nil {
-		t.fail(err, syscall.ECONNRESET)
-		discard(t.upstream.Close())
-		if !t.refused.Load() {
-			closeBoth()
-		}
 	}
-	<-down
+	<-up
 	if timedOut.Load() {
 		return errIdle
 	}

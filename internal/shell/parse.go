@@ -64,6 +64,9 @@ func (f *finder) line(text string) {
 		f.unknown("text with a NUL byte") // bash leaves it out, others stop there
 		text = strings.ReplaceAll(text, "\x00", "")
 	}
+	if strings.ContainsRune(text, '\r') {
+		f.unknown("text with a carriage return") // a blank to the parser, a letter to shells
+	}
 	lang := f.lang
 	if lang == 0 {
 		lang = syntax.LangBash

@@ -254,7 +254,7 @@ func (f *finder) forLoop(c *syntax.ForClause) {
 		f.loop(func() { f.arith(l.Cond); f.stmts(c.Do); f.arith(l.Post) })
 	case *syntax.WordIter:
 		items, ok := f.items(l)
-		if c.Select || !ok || len(items) > mostItems {
+		if c.Select || !ok || len(items) == 0 || len(items) > mostItems {
 			f.loop(func() {
 				f.env.forget(l.Name.Value)
 				f.stmts(c.Do)

@@ -92,5 +92,5 @@ func programs(t *testing.T, text string, s shell.Script) {
 
 // plainName leaves out what stands for the text that it runs, if that is empty.
 func plainName(name string) bool {
-	return name != "" && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz") == "" && !slices.Contains([]string{"sh", "bash", "dash", "zsh", "ksh", "ash", "mksh", "eval", "exec", "env", "command", "builtin", "parallel", "watch", "flock", "su", "runuser", "alias"}, name)
+	return name != "" && strings.Trim(name, "abcdefghijklmnopqrstuvwxyz") == "" && !slices.Contains([]string{"sh", "bash", "dash", "zsh", "ksh", "ash", "mksh", "eval", "exec", "env", "command", "builtin", "parallel", "watch", "flock", "su", "runuser", "alias", "xargs", "sudo", "doas", "time", "timeout", "nohup", "nice", "ionice", "stdbuf", "setsid", "chroot", "unshare", "strace", "busybox"}, name)
 }

@@ -335,7 +335,8 @@ func idleTunnels(ctx context.Context, n int, ways []*proxied) error {
 	return ctx.Err()
 }
 
-// idle opens n tunnels and gives what each added to the proxy's memory.
+// idle opens n tunnels and gives (the plain Go proxy holds two pipes for each,
+// and may run out of descriptors) what each added to the proxy's memory.
 func (p *proxied) idle(ctx context.Context, n int) (each float64, err error) {
 	conns := make([]net.Conn, 0, n)
 	defer func() {

@@ -24,6 +24,10 @@
 //   - Each connection, request or lookup is recorded once, when it ended, under
 //     the id that the agent was told.
 //   - Serve owns every goroutine and returns when they have ended.
+//   - A sandbox can have so many connections and no more, all sandboxes of a
+//     process together as many as descriptors allow with some left over: one too
+//     many waits a second and is told why it is refused.
+//   - An idle tunnel has no buffer and no pipe.
 //
 // # What it must not do
 //

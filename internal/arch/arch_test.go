@@ -30,6 +30,7 @@ const (
 // and what tests it, imports everything ("*").
 func imports() map[string][]string {
 	domain := []string{"sandbox", "policy", "audit", "execx"}
+	judging := []string{"approval", "projecthook", "shell", "toolpolicy", "trust"}
 	return map[string][]string{
 		// The domain.
 		"internal/sandbox": {},
@@ -44,7 +45,12 @@ func imports() map[string][]string {
 		"internal/agent":               domain,
 		"internal/agent/agenttest":     {"agent"},
 		"internal/secret":              {"sandbox", "policy"},
-		"internal/store":               {"sandbox", "audit"},
+		"internal/store":               {"sandbox", "audit", "approval"},
+		"internal/approval":            {"sandbox"},
+		"internal/projecthook":         {"sandbox"},
+		"internal/shell":               {},
+		"internal/toolpolicy":          {"shell"},
+		"internal/trust":               {"sandbox"},
 		"internal/scripted":            {},
 		"internal/runtime/native":      {"sandbox", "execx", "seccomp"},
 		"internal/seccomp":             {},
@@ -53,7 +59,7 @@ func imports() map[string][]string {
 		// What holds them together.
 		"internal/gateway": {"sandbox"}, // proxy and hooks are its interfaces
 		"internal/config":  {"sandbox"},
-		"internal/service": append(domain, "proxy", "hook", "proof", "gateway", "workspace", "agent", "secret", "store", "config", "scripted"),
+		"internal/service": append(slices.Concat(domain, judging), "proxy", "hook", "proof", "gateway", "workspace", "agent", "secret", "store", "config", "scripted"),
 		// What people see.
 		"internal/term":     {},
 		"internal/report":   {"sandbox", "audit", "term"},
@@ -135,7 +141,7 @@ func TestArchitectureNamesEveryPackage(t *testing.T) {
 // TestForbiddenImports names packages of the standard library that belong
 // behind one door, or have no place in the domain.
 func TestForbiddenImports(t *testing.T) {
-	pure := []string{"internal/sandbox", "internal/policy", "internal/audit"}
+	pure := []string{"internal/sandbox", "internal/policy", "internal/audit", "internal/shell", "internal/toolpolicy"}
 	tests := []struct {
 		imported, why string
 		applies       func(name string) bool

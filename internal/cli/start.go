@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"agentprocess/internal/approval"
 	"agentprocess/internal/audit"
 	"agentprocess/internal/config"
 	"agentprocess/internal/proxy"
@@ -24,6 +25,8 @@ type startOptions struct {
 	resolve      []string
 	memory, disk string
 	timeout      string
+	askTimeout   string
+	noInput      bool
 	json         bool
 }
 
@@ -47,7 +50,7 @@ and keeps its work too.` + exitStatus(
 			"\n  5   failed: the agent failed; what it did is on the branch",
 			"\n  6   stopped: by a person",
 			"\n  7   timed-out: --timeout was reached",
-			"\n  8   policy-broken: a tool ran that no hook had judged",
+			"\n  8   policy-broken: a tool ran that no hook had judged, or commits leave --scope",
 			"\n  9   out-of-memory: it used more than --memory",
 			"\n  10  this machine cannot run the sandbox; see `agent-process doctor`",
 			"\n  11  no credential, or a dead one; see `agent-process auth`",
@@ -87,10 +90,12 @@ func (o *startOptions) flags(cmd *cobra.Command) {
 	f.Int64Var(&o.Limits.PIDs, "pids", 0, "the most processes")
 	f.Float64Var(&o.Limits.CPUs, "cpus", 0, "the most processors, such as 1.5")
 	f.StringVar(&o.disk, "disk", "", "the most it may write, such as 20GB")
+	f.StringArrayVar(&o.Scope, "scope", nil, "let the agent change only what `GLOB` names, such as docs or **/*.md (repeatable)")
+	f.StringVar(&o.askTimeout, "ask-timeout", "", "how long a question to you waits before it counts as no (default 10m)")
+	f.BoolVar(&o.Ask.Unattended, "unattended", false, "nobody is there to ask: what needs a yes is denied at once")
 	f.BoolVar(&o.Keep, "keep", false, "keep ../worktrees/NAME at the end")
 	f.BoolVar(&o.json, "json", false, "print events as JSON lines")
-	// Scripts pass it to every command; start has nothing to ask.
-	f.Bool("no-input", false, "accepted for scripts: start never asks anything")
+	f.BoolVar(&o.noInput, "no-input", false, "ask nothing on this terminal; `agent-process policy pending` lists the questions")
 }
 
 // args reads NAME, GOAL and what stands after --.
@@ -133,6 +138,11 @@ func (o *startOptions) parse(cmd *cobra.Command) error {
 	if o.timeout != "" {
 		if o.Timeout, err = config.ParseDuration(o.timeout); err != nil || o.Timeout < 0 {
 			return usage(cmd, "--timeout %q: want a time such as 90m", o.timeout)
+		}
+	}
+	if o.askTimeout != "" {
+		if o.Ask.Timeout, err = config.ParseDuration(o.askTimeout); err != nil || o.Ask.Timeout <= 0 || o.Ask.Timeout > longestAsk {
+			return usage(cmd, "--ask-timeout %q: want a time such as 10m, at most %v", o.askTimeout, longestAsk)
 		}
 	}
 	if o.memory != "" {
@@ -196,12 +206,26 @@ func runStart(ctx context.Context, d *deps, cmd *cobra.Command, o *startOptions)
 	o.Control = service.NewControl()
 	defer stopOnSignals(o.Control)()
 	view, done := d.view(ctx, o.json)
+	if live, ok := view.(*report.Live); ok && !o.noInput && !o.Ask.Unattended {
+		o.Ask.Prompt = d.prompter(live)
+	}
+	var untold error
+	told := d.notifier(svc.Config.Notify, func(err error) { untold = err })
+	o.Ask.Notify = func(q approval.Question) { told.Notify(ctx, q) }
 	run, err := svc.Start(ctx, o.StartOptions, view)
+	told.Wait()
 	if err := errors.Join(err, done()); err != nil {
 		return err
 	}
+	if untold != nil {
+		complain(d.streams, untold)
+	}
 	return outcomeError(run)
 }
+
+// longestAsk is how long a question may wait: the client of a hook waits for an
+// hour at most.
+const longestAsk = 55 * time.Minute
 
 // outcomeError is the exit status of a run that is not done.
 func outcomeError(run sandbox.Run) error {

@@ -162,6 +162,18 @@ func Boxes(run string) []string {
 	return ids
 }
 
+// Longest is how long the hooks of these names may take one after the other,
+// the starts of their sandboxes included.
+func (r *Runner) Longest(names []string) time.Duration {
+	var sum time.Duration
+	for _, n := range names {
+		if r.Has(n) {
+			sum += startTime + r.settings(n).Timeout
+		}
+	}
+	return sum
+}
+
 // settings are those of a hook with the defaults filled in.
 func (r *Runner) settings(name string) Settings {
 	d := Settings{Timeout: defaultTime, MemoryBytes: defaultMemory, PIDs: defaultPIDs}

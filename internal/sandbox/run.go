@@ -68,6 +68,7 @@ type Run struct {
 	Base       string    `json:"base"` // commit id
 	Tip        string    `json:"tip"`  // last imported commit; Base at first
 	Agent      AgentInfo `json:"agent"`
+	Scope      []string  `json:"scope,omitempty"` // globs of what it may change; none is everything
 	State      State     `json:"state"`
 	Outcome    Outcome   `json:"outcome,omitempty"`
 	Reason     string    `json:"reason,omitempty"` // why, when it is not done

@@ -52,14 +52,36 @@ func (s *Service) planClaude(ctx context.Context, o StartOptions, c *checked, re
 	placeholder := cred.StandIn()
 	request.Credential = agent.StandIn{Env: cred.Kind.Env(), Value: placeholder}
 	request.CABundle = caPath
+	if err := s.steer(ctx, c, &request); err != nil {
+		return err
+	}
 	c.adapter = agent.Claude{CLI: cli}
 	if c.plan, err = c.adapter.Plan(ctx, request); err != nil {
 		return err
 	}
+	c.notices = append(c.notices, c.plan.Notices...)
 	header, prefix := cred.Kind.Header()
 	c.credentials = []proxy.Credential{{
 		Host: c.plan.API.Host, Header: header, Prefix: prefix, Placeholder: placeholder, Secret: cred.Value,
 	}}
+	return nil
+}
+
+// steer adds what of the base commit the agent's CLI is to go by: instructions
+// for the model always, the rest when a person has agreed to it.
+func (s *Service) steer(ctx context.Context, c *checked, request *agent.Request) error {
+	for _, item := range c.supplied.trusted {
+		for _, f := range item.Files {
+			request.Trusted = append(request.Trusted, agent.TreeFile(f))
+		}
+	}
+	files, err := c.repo.Files(ctx, c.base, agent.InstructionFile)
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		request.Instructions = append(request.Instructions, agent.TreeFile{Path: f.Path, Mode: f.Mode, Data: f.Data})
+	}
 	return nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"agentprocess/internal/sandbox"
+	"agentprocess/internal/workspace"
 )
 
 // graceTime is how long an agent that was asked to stop may take before it is
@@ -108,9 +109,10 @@ type facts struct {
 	claims    string // why the agent itself says that it failed, if it does
 	usage     sandbox.Usage
 	commits   int
-	checks    []string // those that failed
-	unsaved   error    // work that could not be brought home
-	unwritten error    // the record has a hole
+	held      *workspace.Held // what is outside the scope
+	checks    []string        // those that failed
+	unsaved   error           // work that could not be brought home
+	unwritten error           // the record has a hole
 }
 
 // outcome computes how a run ended. The order is that of importance: what we
@@ -127,6 +129,8 @@ func (f facts) outcome() (sandbox.Outcome, string) {
 		return sandbox.OutcomeFailed, "it wrote more than its disk limit; give it more with --disk"
 	case f.unsaved != nil:
 		return sandbox.OutcomeFailed, fmt.Sprintf("its work could not be brought home: %v", f.unsaved)
+	case holds(f.held):
+		return sandbox.OutcomePolicyBroken, "it changed what is outside --scope: that is held, and is not on the branch"
 	case f.end.err != nil:
 		return sandbox.OutcomeFailed, f.end.err.Error()
 	case f.claims != "":

@@ -13,6 +13,8 @@ import (
 	"agentprocess/internal/policy"
 	"agentprocess/internal/proxy"
 	"agentprocess/internal/sandbox"
+	"agentprocess/internal/toolpolicy"
+	"agentprocess/internal/trust"
 	"agentprocess/internal/workspace"
 )
 
@@ -23,6 +25,8 @@ type checked struct {
 	identity sandbox.Identity
 	overlay  bool
 	rules    []policy.Rule
+	supplied *supplied
+	tools    *toolpolicy.Policy
 	adapter  agent.Adapter
 	plan     agent.Plan
 	// credentials are swapped in by the gateway; the agent has stand-ins.
@@ -65,10 +69,20 @@ func (s *Service) check(ctx context.Context, o StartOptions) (*checked, error) {
 	if c.env, err = s.resolveEnv(o.Env); err != nil {
 		return nil, err
 	}
+	if _, err := workspace.ParseScope(o.Scope); err != nil {
+		return nil, err
+	}
+	if c.supplied, err = s.supplied(ctx, c.repo, c.base); err != nil {
+		return nil, err
+	}
+	c.notices = append(c.notices, c.supplied.notices()...)
+	if c.tools, err = s.policy(o, c.supplied); err != nil {
+		return nil, err
+	}
 	if err := s.planAgent(ctx, o, c); err != nil {
 		return nil, err
 	}
-	if c.rules, err = s.rules(ctx, o, c); err != nil {
+	if c.rules, err = s.rules(o, c); err != nil {
 		return nil, err
 	}
 	if notice := c.repo.Identity().Notice; notice != "" {
@@ -128,24 +142,28 @@ func (c *checked) unseen(ctx context.Context) (warning string) {
 
 // rules gathers who may be talked to: what the agent needs itself, the
 // person's list, the project's list as it is in the base commit, and --allow.
-func (s *Service) rules(ctx context.Context, o StartOptions, c *checked) ([]policy.Rule, error) {
+func (s *Service) rules(o StartOptions, c *checked) ([]policy.Rule, error) {
 	sources := []struct{ name, text string }{{"built-in: " + c.plan.Info.Kind, strings.Join(c.plan.Rules, "\n")}}
 	user, err := os.ReadFile(s.Paths.AllowlistFile())
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, sandbox.Fail(sandbox.CodePolicy, fmt.Errorf("read allowlist: %w", err), "make it readable, or remove it")
 	}
 	sources = append(sources, struct{ name, text string }{s.Paths.AllowlistFile(), string(user)})
-	project, _, err := c.repo.File(ctx, c.base, allowlistFile)
-	if err != nil {
-		return nil, err
+	// A list that nobody looked at is read for its errors alone: to reach more
+	// is a widening.
+	project, trusted, listed := c.supplied.item(trust.KindAllowlist)
+	if listed {
+		sources = append(sources, struct{ name, text string }{allowlistFile + " (base commit)", string(project.Files[0].Data)})
 	}
-	sources = append(sources, struct{ name, text string }{allowlistFile + " (base commit)", string(project)},
-		struct{ name, text string }{"--allow", strings.Join(o.Allow, "\n")})
+	sources = append(sources, struct{ name, text string }{"--allow", strings.Join(o.Allow, "\n")})
 	var all []policy.Rule
 	var errs []error
 	for _, src := range sources {
 		rules, err := policy.ParseRules(src.name, src.text)
-		all, errs = append(all, rules...), append(errs, err)
+		errs = append(errs, err)
+		if trusted || !strings.HasPrefix(src.name, allowlistFile) {
+			all = append(all, rules...)
+		}
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, sandbox.Fail(sandbox.CodePolicy, err,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"agentprocess/internal/audit"
@@ -55,7 +56,7 @@ func (x *session) finish(ctx context.Context, end ending) (sandbox.Run, error) {
 	if end.outcome == "" && end.err == nil && f.unsaved == nil {
 		f.checks = x.runChecks(ctx)
 	}
-	f.usage = x.box.Usage()
+	f.usage, f.held = x.box.Usage(), x.last.Held
 	errs = append(errs, x.closeInside())
 	x.run.Outcome, x.run.Reason = f.outcome()
 	errs = append(errs, x.tearDown(ctx, f.unsaved))
@@ -74,9 +75,30 @@ func (x *session) saveAll(ctx context.Context) error {
 		}
 	}
 	x.imported(ctx, res)
-	x.flagged = res.Flagged
+	x.last = res
+	x.tellHeld(res.Held)
 	return nil
 }
+
+// tellHeld records the commits that were not let in, because they change what
+// is outside the scope.
+func (x *session) tellHeld(h *workspace.Held) {
+	if !holds(h) {
+		return
+	}
+	for _, c := range h.Commits {
+		x.rec.Record(audit.Held{
+			ID: c.ID, Subject: c.Subject, Paths: c.Outside, More: max(0, c.Count-len(c.Outside)),
+			Reason: "outside --scope " + strings.Join(h.Scope, ", "),
+		})
+	}
+	if h.Look != "" {
+		x.note("what was held is kept; see it with: %s", h.Look)
+	}
+}
+
+// holds reports whether there is work that was not let in.
+func holds(h *workspace.Held) bool { return h != nil && (h.Tip != "" || len(h.More) > 0) }
 
 // runChecks runs the person's checks inside and names those that failed.
 func (x *session) runChecks(ctx context.Context) []string {
@@ -111,7 +133,7 @@ func (x *session) tearDown(ctx context.Context, unsaved error) error {
 	x.beside.Wait()
 	denials, cost := x.tally.read()
 	x.run.State, x.run.Cost, x.run.Ended, x.run.PID = sandbox.StateFinished, cost, x.svc.Now().UTC(), 0
-	x.rec.Record(audit.Outcome{Outcome: x.run.Outcome, Reason: x.run.Reason, Run: x.run, Flagged: flagNames(x.flagged), Denials: denials})
+	x.rec.Record(audit.Outcome{Outcome: x.run.Outcome, Reason: x.run.Reason, Run: x.run, Flagged: flagNames(x.last.Flagged), Denials: denials})
 	errs = append(errs, x.rec.Err(), x.sink.Close(), x.svc.Store.PutRun(ctx, x.run))
 	if unsaved != nil {
 		x.dir.close()

@@ -70,10 +70,15 @@ func (x *session) openGateway() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	j, err := x.newJudge()
+	if err != nil {
+		return "", err
+	}
 	n.hooks = &hook.Server{
 		Recorder: x.rec, Receipts: n.receipts, Nonce: n.canary.Nonce, Now: x.svc.Now,
 		OnStop:      func(ctx context.Context, _ hook.Call) { x.checkpoint(ctx) },
 		OnViolation: n.breakRun,
+		Decide:      j.decide,
 	}
 	n.gateway = gateway.New(n.proxy, n.hooks)
 	return reachable(len(x.chk.rules)), nil

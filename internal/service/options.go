@@ -3,6 +3,7 @@ package service
 import (
 	"time"
 
+	"agentprocess/internal/approval"
 	"agentprocess/internal/proxy"
 	"agentprocess/internal/sandbox"
 )
@@ -24,6 +25,11 @@ type StartOptions struct {
 	Env     []string // K=V, or K for the person's own value
 	Checks  []string // shell commands that must succeed after the work
 
+	// Scope bounds what the agent may change: globs relative to the root of the
+	// repository; none is everything.
+	Scope []string
+	Ask   Asking
+
 	Limits  sandbox.Limits
 	Timeout time.Duration // 0 means none
 	Keep    bool          // keep the worktree
@@ -31,6 +37,18 @@ type StartOptions struct {
 	Progress func(string)
 	// Control ends the run early; nil means only the context can.
 	Control *Control
+}
+
+// Asking says how a person is asked what a policy leaves to them.
+type Asking struct {
+	// Prompt asks at the terminal; nil when nobody sits there.
+	Prompt approval.Prompter
+	// Notify is told of each question that waits; it may be nil.
+	Notify func(approval.Question)
+	// Timeout is how long a question waits; 0 is approval.DefaultDeadline.
+	Timeout time.Duration
+	// Unattended says no at once.
+	Unattended bool
 }
 
 // Control lets a person end a run: the first Stop asks the agent to stop and

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"agentprocess/internal/audit"
+	"agentprocess/internal/projecthook"
 	"agentprocess/internal/sandbox"
 	"agentprocess/internal/workspace"
 )
@@ -65,7 +66,7 @@ func (s *Service) recover(ctx context.Context, id string) (string, error) {
 }
 
 func (s *Service) recoverLocked(ctx context.Context, dir *runDir, id string) (string, error) {
-	for _, box := range []string{id, id + importSuffix, id + rescueSuffix} {
+	for _, box := range append(projecthook.Boxes(id), id, id+importSuffix, id+rescueSuffix) {
 		if err := s.Runtime.Cleanup(ctx, box); err != nil {
 			return "", err
 		}

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -34,7 +35,7 @@ func TestRunDirOfALivingRun(t *testing.T) {
 	if err := dir.save(run); err != nil {
 		t.Fatal(err)
 	}
-	if got, ok, err := loadRun(dir.path); err != nil || !ok || got != run {
+	if got, ok, err := loadRun(dir.path); err != nil || !ok || !reflect.DeepEqual(got, run) {
 		t.Errorf("loadRun() = %+v, %t, %v, want %+v", got, ok, err, run)
 	}
 	info, err := os.Stat(dir.path)

@@ -37,10 +37,10 @@ type session struct {
 	env    []string // of the agent and of checks
 	start  time.Time
 
-	beside  sync.WaitGroup   // what goes on beside the run
-	mu      sync.Mutex       // over run, while a turn is saved
-	claims  string           // why the agent says that it failed
-	flagged []workspace.Flag // changed paths that run on the host
+	beside sync.WaitGroup         // what goes on beside the run
+	mu     sync.Mutex             // over run, while a turn is saved
+	claims string                 // why the agent says that it failed
+	last   workspace.ImportResult // of the end of the run
 }
 
 // Start runs one agent from its goal to its branch. view is shown everything
@@ -75,7 +75,7 @@ func (x *session) create(ctx context.Context, view audit.Sink) error {
 		ID: id, Name: o.Name, Goal: o.Goal,
 		Repository: x.chk.repo.CommonDir, Worktree: x.chk.repo.WorktreePath(o.Name),
 		Branch: workspace.Branch(o.Name), Base: x.chk.base.Commit, Tip: x.chk.base.Commit,
-		Agent: x.chk.plan.Info, State: sandbox.StatePreparing, Created: x.start.UTC(), PID: pid(),
+		Agent: x.chk.plan.Info, Scope: o.Scope, State: sandbox.StatePreparing, Created: x.start.UTC(), PID: pid(),
 	}
 	if x.dir, err = createRunDir(s.runs(), x.run); err != nil {
 		return err
@@ -103,7 +103,7 @@ func (x *session) header() {
 // makeWorkspace prepares the private clone and the tree.
 func (x *session) makeWorkspace(ctx context.Context) (string, error) {
 	ws, err := x.chk.repo.Prepare(ctx, workspace.Options{
-		Name: x.opts.Name, Base: x.chk.base, RunDir: x.dir.path, Owner: x.chk.identity, Overlay: x.chk.overlay,
+		Name: x.opts.Name, Base: x.chk.base, RunDir: x.dir.path, Owner: x.chk.identity, Overlay: x.chk.overlay, Scope: x.opts.Scope,
 	})
 	if err != nil {
 		return "", err

@@ -1,0 +1,224 @@
+package service
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"agentprocess/internal/approval"
+	"agentprocess/internal/audit"
+	"agentprocess/internal/hook"
+	"agentprocess/internal/projecthook"
+	"agentprocess/internal/sandbox"
+	"agentprocess/internal/shell"
+)
+
+// writes reports whether a tool is one that writes the file it names.
+func writes(tool string) bool {
+	return slices.Contains([]string{"Write", "Edit", "MultiEdit", "NotebookEdit"}, tool)
+}
+
+const bash = "Bash"
+
+// preHooks are the project's hooks that judge a call of a tool before it runs.
+func preHooks(tool string) []string {
+	names := []string{projecthook.PreAny}
+	switch {
+	case tool == bash:
+		names = append(names, projecthook.PreBash)
+	case writes(tool):
+		names = append(names, projecthook.PreWrites)
+	}
+	return names
+}
+
+// runHooks runs those of the project's hooks that there are, and records what
+// each of them said. Without any the call is allowed.
+func (j *judge) runHooks(ctx context.Context, names []string, c hook.Call, t hook.Talk) projecthook.Verdict {
+	allowed := projecthook.Verdict{Result: projecthook.Result{Decision: projecthook.Allow}}
+	if j.hooks == nil {
+		return allowed
+	}
+	names = slices.DeleteFunc(slices.Clone(names), func(n string) bool { return !j.hooks.Has(n) })
+	if len(names) == 0 {
+		return allowed
+	}
+	if err := t.Hold(ctx, j.hooks.Longest(names)+holdMore); err != nil {
+		return refuse(names[0], err)
+	}
+	in := projecthook.Input{Event: c.Event, Result: response(c)}
+	if c.Tool != "" {
+		in.Tool = &projecthook.Tool{Name: c.Tool, UseID: c.ToolUseID, Input: c.Input}
+	}
+	derive := func(ctx context.Context, in projecthook.Input) (projecthook.Input, error) {
+		return derive(ctx, in, c.Dir, t)
+	}
+	in, err := derive(ctx, in)
+	if err != nil {
+		return refuse(names[0], err)
+	}
+	v := j.hooks.RunAll(ctx, projecthook.Chain{Hooks: names, Input: in, Derive: derive})
+	for _, r := range v.Each {
+		j.record(ownHook(c, r))
+	}
+	return v
+}
+
+// response is what the tool answered, of an event that comes after it.
+func response(c hook.Call) json.RawMessage {
+	var event map[string]json.RawMessage
+	_ = json.Unmarshal(c.Raw, &event) // it was parsed before: ParseCall
+	return event["tool_response"]
+}
+
+// refuse denies a call that a hook could not be asked about.
+func refuse(name string, err error) projecthook.Verdict {
+	return projecthook.Verdict{Result: projecthook.Result{
+		Hook: name, Decision: projecthook.Deny, Reason: fmt.Sprintf("the project's hook %s could not be asked, so this is denied: %v", name, err),
+	}}
+}
+
+// ownHook is the record of one hook's answer.
+func ownHook(c hook.Call, r projecthook.Result) audit.OwnHook {
+	o := audit.OwnHook{
+		Hook: r.Hook, Event: c.Event, Tool: c.Tool, ToolUseID: c.ToolUseID, Decision: string(r.Decision), Reason: r.Reason,
+		Observed: r.Observed, Failure: r.Failure, Modified: r.Input != nil, Duration: r.Duration,
+	}
+	for _, ch := range r.Changes {
+		o.Changed = append(o.Changed, ch.Path)
+	}
+	return o
+}
+
+// errNoInput is a call whose input is not what its tool takes.
+var errNoInput = errors.New("the tool's input cannot be understood")
+
+// derive works out of a tool's input what a hook is told besides it.
+func derive(ctx context.Context, in projecthook.Input, dir string, t hook.Talk) (projecthook.Input, error) {
+	in.Commands, in.Unparsed, in.Paths = nil, nil, nil
+	if in.Tool == nil {
+		return in, nil
+	}
+	var input struct {
+		Command  *string `json:"command"`
+		File     string  `json:"file_path"`
+		Notebook string  `json:"notebook_path"`
+	}
+	switch {
+	case in.Tool.Name == bash:
+		if err := json.Unmarshal(in.Tool.Input, &input); err != nil || input.Command == nil {
+			return in, errors.Join(errNoInput, err)
+		}
+		in.Commands, in.Unparsed = commands(*input.Command)
+	case writes(in.Tool.Name):
+		if err := json.Unmarshal(in.Tool.Input, &input); err != nil || input.File+input.Notebook == "" {
+			return in, errors.Join(errNoInput, err)
+		}
+		asked := input.File + input.Notebook
+		if !strings.HasPrefix(asked, "/") {
+			asked = dir + "/" + asked
+		}
+		real, err := t.Resolve(ctx, []string{asked})
+		if err != nil {
+			return in, err
+		}
+		in.Paths = []string{real[asked]}
+	}
+	return in, nil
+}
+
+// commands are the programs of a shell line, with their words; a word that is
+// not known before the shell runs is told as far as it is.
+func commands(line string) (words [][]string, unparsed []string) {
+	script := shell.Parse(line)
+	for _, c := range script.Commands {
+		texts := make([]string, len(c.Words))
+		for i, w := range c.Words {
+			texts[i] = w.Text
+		}
+		words = append(words, texts)
+	}
+	return words, script.Unknown
+}
+
+// newJudge makes what decides on the tool calls of the run.
+func (x *session) newJudge() (*judge, error) {
+	j := &judge{
+		policy: x.chk.tools, kind: x.chk.plan.Info.Kind, root: x.ws.Dir(), put: x.put, record: x.rec.Record,
+		about: approval.Question{Run: x.run.ID, Name: x.run.Name, Repository: x.run.Repository},
+	}
+	j.asker = &approval.Asker{
+		Book: x.svc.Store, Prompt: x.opts.Ask.Prompt, Notify: x.asked, Now: x.svc.Now, Deadline: x.opts.Ask.Timeout, Unattended: x.opts.Ask.Unattended,
+	}
+	files := x.chk.supplied.hookFiles()
+	if len(files) == 0 {
+		return j, nil
+	}
+	scratch := filepath.Join(x.dir.path, "hooks")
+	if err := os.Mkdir(scratch, 0o700); err != nil {
+		return nil, err
+	}
+	toolPath, _ := x.svc.lookup("PATH")
+	var err error
+	j.hooks, err = projecthook.New(projecthook.Options{
+		Runtime: x.svc.Runtime, Identity: x.chk.identity, Home: agentHome, ToolPath: toolPath, Files: files, View: x.hookView, Scratch: scratch,
+		Settings: func(name string) projecthook.Settings {
+			h := x.chk.tools.Hook(name)
+			return projecthook.Settings{Observe: h.Observe, Timeout: h.Timeout, MemoryBytes: h.MemoryBytes}
+		},
+		About: projecthook.About{
+			Run: x.run.ID, Agent: projecthook.Agent{Name: x.run.Name, Kind: x.chk.plan.Info.Kind}, Goal: x.run.Goal,
+			Workspace: x.ws.Dir(), Base: x.run.Base, Branch: x.run.Branch,
+		},
+	})
+	return j, err
+}
+
+// hookView shows a hook the agent's tree as it is now.
+func (x *session) hookView(l projecthook.Layer) ([]sandbox.Mount, error) {
+	v, err := x.ws.View(false)
+	if err != nil || l.Upper == "" {
+		return v.Mounts, err
+	}
+	tree := v.Mounts[0]
+	if tree.Kind != sandbox.MountOverlay {
+		// Without overlays there is nothing that a hook could write to.
+		if !x.chk.overlay {
+			return v.Mounts, nil
+		}
+		tree = sandbox.Mount{Kind: sandbox.MountOverlay, Lower: tree.Source, Target: tree.Target}
+	}
+	tree.ReadOnly, tree.Upper, tree.Work = false, l.Upper, l.Work
+	return append([]sandbox.Mount{tree}, v.Mounts[1:]...), nil
+}
+
+// asked records a question that waits for a person, and passes it on.
+func (x *session) asked(q approval.Question) {
+	x.rec.Record(audit.Question{
+		ID: q.ID, Subject: q.Subject, Rule: q.Rule, Source: q.Source, Reason: q.Reason, Deadline: q.Deadline, Unattended: q.Unattended,
+	})
+	if x.opts.Ask.Notify != nil {
+		x.opts.Ask.Notify(q)
+	}
+}
+
+// put replaces a file of the agent's tree by what a hook made of it, as the
+// agent and inside its sandbox.
+func (x *session) put(ctx context.Context, c projecthook.Change) error {
+	var stderr strings.Builder
+	exit, err := x.exec(ctx, sandbox.Command{
+		Argv:  []string{sandbox.BinaryPath, sandbox.PutVerb, c.Path, strconv.FormatUint(uint64(c.Mode), 8)},
+		Stdin: bytes.NewReader(c.Data), Stderr: &limited{w: &stderr, left: 4096},
+	})
+	if err == nil && exit.Code != 0 {
+		err = errors.New(strings.TrimSpace(stderr.String()))
+	}
+	return err
+}

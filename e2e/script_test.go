@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -95,13 +97,15 @@ type apiKey struct{}
 // commands are the verbs that scripts have besides testscript's.
 func commands() map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
-		"repo":   cmdRepo,
-		"api":    cmdAPI,
-		"sees":   cmdSees,
-		"serve":  cmdServe,
-		"exits":  cmdExits,
-		"nobody": cmdNobody,
-		"token":  cmdToken,
+		"repo":     cmdRepo,
+		"api":      cmdAPI,
+		"sees":     cmdSees,
+		"serve":    cmdServe,
+		"exits":    cmdExits,
+		"nobody":   cmdNobody,
+		"token":    cmdToken,
+		"trustall": cmdTrustAll,
+		"answer":   cmdAnswer,
 	}
 }
 
@@ -114,6 +118,53 @@ func cmdRepo(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.MkdirAll(dir, 0o755))
 	for _, argv := range [][]string{{"init", "-q"}, {"add", "-A"}, {"commit", "-q", "--allow-empty", "-m", "base"}} {
 		ts.Check(ts.Exec("git", append([]string{"-C", dir}, argv...)...))
+	}
+}
+
+// cmdTrustAll agrees to all that the repository of the current directory brings
+// along, by the digest of what was shown.
+func cmdTrustAll(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: trustall")
+	}
+	// It ends with a status of its own while something is not trusted.
+	if err := ts.Exec("agent-process", "trust", "--json"); err != nil {
+		ts.Logf("trust --json: %v", err)
+	}
+	var report struct {
+		Digest string `json:"digest"`
+	}
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &report))
+	ts.Check(ts.Exec("agent-process", "trust", "--yes", report.Digest))
+}
+
+// answerTime bounds the wait for a question.
+const answerTime = time.Minute
+
+// cmdAnswer answers the next question from another terminal, as soon as there
+// is one: answer allow|deny [REASON].
+func cmdAnswer(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 || len(args) > 2 {
+		ts.Fatalf("usage: answer allow|deny [REASON]")
+	}
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	end := time.After(answerTime)
+	for {
+		ts.Check(ts.Exec("agent-process", "policy", "pending", "--json"))
+		var questions []struct {
+			ID string `json:"id"`
+		}
+		ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &questions))
+		if len(questions) > 0 {
+			ts.Check(ts.Exec("agent-process", append([]string{"policy", "answer", questions[0].ID}, args...)...))
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-end:
+			ts.Fatalf("no question within %v", answerTime)
+		}
 	}
 }
 

@@ -125,11 +125,11 @@ func derive(ctx context.Context, in projecthook.Input, dir string, t hook.Talk) 
 		if !strings.HasPrefix(asked, "/") {
 			asked = dir + "/" + asked
 		}
-		real, err := t.Resolve(ctx, []string{asked})
+		found, err := t.Resolve(ctx, []string{asked})
 		if err != nil {
 			return in, err
 		}
-		in.Paths = []string{real[asked]}
+		in.Paths = []string{found[asked]}
 	}
 	return in, nil
 }

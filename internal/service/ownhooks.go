@@ -183,20 +183,7 @@ func (x *session) newJudge() (*judge, error) {
 
 // hookView shows a hook the agent's tree as it is now.
 func (x *session) hookView(l projecthook.Layer) ([]sandbox.Mount, error) {
-	v, err := x.ws.View(false)
-	if err != nil || l.Upper == "" {
-		return v.Mounts, err
-	}
-	tree := v.Mounts[0]
-	if tree.Kind != sandbox.MountOverlay {
-		// Without overlays there is nothing that a hook could write to.
-		if !x.chk.overlay {
-			return v.Mounts, nil
-		}
-		tree = sandbox.Mount{Kind: sandbox.MountOverlay, Lower: tree.Source, Target: tree.Target}
-	}
-	tree.ReadOnly, tree.Upper, tree.Work = false, l.Upper, l.Work
-	return append([]sandbox.Mount{tree}, v.Mounts[1:]...), nil
+	return []sandbox.Mount{x.ws.View(l.Upper, l.Work)}, nil
 }
 
 // asked records a question that waits for a person, and passes it on.

@@ -123,7 +123,7 @@ func (s *Service) Remove(ctx context.Context, dir, name string, force bool) (Rem
 	if !known {
 		return out, nil
 	}
-	return out, s.Store.DeleteRun(ctx, run.ID)
+	return out, errors.Join(s.Store.CloseQuestions(ctx, run.ID, s.Now().UTC()), s.Store.DeleteRun(ctx, run.ID))
 }
 
 // quiet makes sure that nobody works on a run any more and that its work is

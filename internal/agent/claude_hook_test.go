@@ -162,3 +162,35 @@ func TestClaudeWhoseHooksAreKilled(t *testing.T) {
 		})
 	}
 }
+
+// A session that is taken up again, in one run, goes through the same hooks and
+// receipts: what was judged before counts as before.
+func TestClaudeThatIsResumed(t *testing.T) {
+	s := newSession(t, one(
+		scripted.Turn{Tools: tool("Bash", map[string]any{"command": "touch one"})},
+		scripted.Turn{Text: "first"},
+		scripted.Turn{Tools: append(tool("Bash", map[string]any{"command": "touch two"}), tool("Bash", map[string]any{"command": "touch forbidden"})...)},
+		scripted.Turn{Text: "second"},
+	))
+	s.server.Decide = func(_ context.Context, c hook.Call, _ hook.Talk) hook.Decision {
+		return hook.Decision{Allow: !strings.Contains(string(c.Input), "forbidden"), Rule: "test", Reason: "NOT-THIS"}
+	}
+	first := s.run(t.Context(), agent.Request{Goal: "begin"})
+	if first.err != nil || first.result.Text != "first" || first.result.Session == "" {
+		t.Fatalf("run: %v, %+v\n%s", first.err, first.result, first.raw)
+	}
+	second := s.run(t.Context(), agent.Request{Goal: "go on"}, "--resume", first.result.Session)
+	if second.err != nil || second.result.Text != "second" {
+		t.Fatalf("resumed: %v, %+v\n%s", second.err, second.result, second.raw)
+	}
+	if !s.exists("one") || !s.exists("two") || s.exists("forbidden") || !s.heard("NOT-THIS") {
+		t.Errorf("one %t, two %t, forbidden %t, told %t", s.exists("one"), s.exists("two"), s.exists("forbidden"), s.heard("NOT-THIS"))
+	}
+	seen := map[string]int{}
+	for _, v := range find(s.record.payloads(), func(v audit.Verdict) bool { return v.Event == hook.EventPreToolUse }) {
+		seen[v.ToolUseID]++
+	}
+	if len(seen) != 3 {
+		t.Errorf("receipts: %v, want one for each of 3 calls", seen)
+	}
+}

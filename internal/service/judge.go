@@ -42,8 +42,9 @@ type judge struct {
 	put    func(ctx context.Context, c projecthook.Change) error
 	record func(audit.Payload)
 
-	mu   sync.Mutex
-	held int // how often the agent was sent back to work
+	mu     sync.Mutex
+	held   int               // how often the agent was sent back to work
+	asking map[string]string // the tool call that a question's key stands for
 }
 
 // decide is the Decide of a hook.Server.
@@ -79,7 +80,7 @@ func (j *judge) before(ctx context.Context, c hook.Call, t hook.Talk) hook.Decis
 		call.Input, c.Input = own.Input, own.Input
 		after := j.policy.Judge(ctx, call, t.Resolve)
 		if after.Action == toolpolicy.Deny {
-			after.Reason = fmt.Sprintf("the project's hook %s changed the call, and so it is denied: %s", own.Hook, after.Reason)
+			after.Reason = fmt.Sprintf("the project's hook %s changed the call, and so it is denied: %s", changer(own), after.Reason)
 			return decision(after)
 		}
 		v = stronger(v, after)
@@ -113,18 +114,18 @@ func (j *judge) after(ctx context.Context, c hook.Call, t hook.Talk) hook.Decisi
 	for _, ch := range own.Changes {
 		if err := j.put(ctx, ch); err != nil {
 			return hook.Decision{
-				Rule: ruleHook + own.Hook, Source: projecthook.Dir,
-				Reason: fmt.Sprintf("the project's hook %s changed %s, which could not be written: %v", own.Hook, ch.Path, err),
+				Rule: ruleHook + projecthook.PostWrites, Source: projecthook.Dir,
+				Reason: fmt.Sprintf("the project's hook %s changed %s, which could not be written: %v", projecthook.PostWrites, ch.Path, err),
 			}
 		}
 		changed = append(changed, ch.Path)
 	}
 	if len(changed) > 0 {
 		d.Context = joinLines(d.Context, fmt.Sprintf("The project's hook %s changed %s after the write: read it again before the next edit.",
-			own.Hook, strings.Join(changed, ", ")))
+			projecthook.PostWrites, strings.Join(changed, ", ")))
 	}
 	if len(own.Refused) > 0 {
-		j.warn("hook %s: left out what it changed: %s", own.Hook, strings.Join(own.Refused, "; "))
+		j.warn("hook %s: left out what it changed: %s", projecthook.PostWrites, strings.Join(own.Refused, "; "))
 	}
 	return d
 }
@@ -167,6 +168,9 @@ func (j *judge) ask(ctx context.Context, c hook.Call, t hook.Talk, d hook.Decisi
 	if hash, err := hook.Hash(c.Input); err == nil {
 		q.Key = c.Tool + " " + hash
 	}
+	j.mu.Lock()
+	j.asking[q.Key] = c.ToolUseID
+	j.mu.Unlock()
 	a := j.asker.Ask(ctx, q)
 	d.Allow, d.By, d.Action = a.Allow, a.By, string(toolpolicy.Ask)
 	if !a.Allow {
@@ -178,6 +182,13 @@ func (j *judge) ask(ctx context.Context, c hook.Call, t hook.Talk, d hook.Decisi
 		d.Context = joinLines(d.Context, "The person who allowed this says: "+a.Reason)
 	}
 	return d
+}
+
+// callOf is the tool call that a question is about.
+func (j *judge) callOf(q approval.Question) string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.asking[q.Key]
 }
 
 // call is a hook's call as the policy takes it.
@@ -215,6 +226,17 @@ func stronger(a, b toolpolicy.Verdict) toolpolicy.Verdict {
 // denied is a denial by the project's own hook.
 func denied(v projecthook.Verdict) hook.Decision {
 	return hook.Decision{Rule: ruleHook + v.Hook, Source: projecthook.Dir, Reason: v.Reason, Action: string(toolpolicy.Deny)}
+}
+
+// changer names the hooks that gave a call another input.
+func changer(v projecthook.Verdict) string {
+	var names []string
+	for _, r := range v.Each {
+		if r.Input != nil {
+			names = append(names, r.Hook)
+		}
+	}
+	return strings.Join(names, " and ")
 }
 
 // subject is a call in one line.

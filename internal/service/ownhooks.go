@@ -152,10 +152,11 @@ func commands(line string) (words [][]string, unparsed []string) {
 func (x *session) newJudge() (*judge, error) {
 	j := &judge{
 		policy: x.chk.tools, kind: x.chk.plan.Info.Kind, root: x.ws.Dir(), put: x.put, record: x.rec.Record,
-		about: approval.Question{Run: x.run.ID, Name: x.run.Name, Repository: x.run.Repository},
+		asking: map[string]string{},
+		about:  approval.Question{Run: x.run.ID, Name: x.run.Name, Repository: x.run.Repository},
 	}
 	j.asker = &approval.Asker{
-		Book: x.svc.Store, Prompt: x.opts.Ask.Prompt, Notify: x.asked, Now: x.svc.Now, Deadline: x.opts.Ask.Timeout, Unattended: x.opts.Ask.Unattended,
+		Book: x.svc.Store, Prompt: x.opts.Ask.Prompt, Notify: func(q approval.Question) { x.asked(q, j.callOf(q)) }, Now: x.svc.Now, Deadline: x.opts.Ask.Timeout, Unattended: x.opts.Ask.Unattended,
 	}
 	files := x.chk.supplied.hookFiles()
 	if len(files) == 0 {
@@ -187,9 +188,9 @@ func (x *session) hookView(l projecthook.Layer) ([]sandbox.Mount, error) {
 }
 
 // asked records a question that waits for a person, and passes it on.
-func (x *session) asked(q approval.Question) {
+func (x *session) asked(q approval.Question, toolUseID string) {
 	x.rec.Record(audit.Question{
-		ID: q.ID, Subject: q.Subject, Rule: q.Rule, Source: q.Source, Reason: q.Reason, Deadline: q.Deadline, Unattended: q.Unattended,
+		ID: q.ID, ToolUseID: toolUseID, Subject: q.Subject, Rule: q.Rule, Source: q.Source, Reason: q.Reason, Deadline: q.Deadline, Unattended: q.Unattended,
 	})
 	if x.opts.Ask.Notify != nil {
 		x.opts.Ask.Notify(q)

@@ -66,6 +66,9 @@ func (p *supplied) notices() []string {
 	var names []string
 	for _, i := range p.untrusted {
 		name := string(i.Kind)
+		if i.Kind == trust.KindPolicy {
+			name += " (what it forbids holds)"
+		}
 		if i.Was != nil {
 			name += " (changed since you trusted it)"
 		}

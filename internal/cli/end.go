@@ -87,6 +87,9 @@ func (d *deps) printRemoved(r service.Removed) {
 	for _, ref := range r.More {
 		fmt.Fprintf(out, "  also kept: %s\n", term.Visible(ref))
 	}
+	for _, look := range r.Held {
+		fmt.Fprintf(out, "  held, outside its scope: %s\n", term.Visible(look))
+	}
 }
 
 func newCmdCleanup(d *deps) *cobra.Command {

@@ -89,6 +89,8 @@ type Removed struct {
 	UndoCommand string
 	// More are refs that keep what else the agent made.
 	More []string
+	// Held are commands that show what was not let in, which stays.
+	Held []string
 }
 
 // Remove removes an agent: its branch, worktree and run. What was on the
@@ -119,6 +121,15 @@ func (s *Service) Remove(ctx context.Context, dir, name string, force bool) (Rem
 		out.UndoCommand, out.More = trash.UndoCommand, trash.More
 	case sandbox.ErrorCode(err) != sandbox.CodeNotFound || !known:
 		return out, err
+	}
+	held, err := repo.Held(name)
+	if err != nil {
+		return out, err
+	}
+	for _, h := range held {
+		if h.Look != "" {
+			out.Held = append(out.Held, h.Look)
+		}
 	}
 	if !known {
 		return out, nil

@@ -87,10 +87,11 @@ func (x *session) tellHeld(h *workspace.Held) {
 		return
 	}
 	for _, c := range h.Commits {
-		x.rec.Record(audit.Held{
-			ID: c.ID, Subject: c.Subject, Paths: c.Outside, More: max(0, c.Count-len(c.Outside)),
-			Reason: "outside --scope " + strings.Join(h.Scope, ", "),
-		})
+		why := "outside --scope " + strings.Join(h.Scope, ", ")
+		if len(c.Outside) == 0 {
+			why = "it follows a commit that is held"
+		}
+		x.rec.Record(audit.Held{ID: c.ID, Subject: c.Subject, Paths: c.Outside, More: max(0, c.Count-len(c.Outside)), Reason: why})
 	}
 	if h.Look != "" {
 		x.note("what was held is kept; see it with: %s", h.Look)

@@ -253,7 +253,7 @@ var lines = []struct {
 		`strings /proc/12/mem`,
 		`cat /proc/1/root/etc/passwd`,
 	}},
-	{"deny policy-files", []string{
+	{"warn policy-files", []string{
 		`echo x > .agent-process/policy.toml`,
 		`rm -rf .agent-process`,
 		`mv x .agent-process/hooks/pre-bash`,

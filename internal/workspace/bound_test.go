@@ -43,11 +43,12 @@ func heldText(h *Held) string {
 	}
 	var lines []string
 	for _, c := range h.Commits {
-		line := c.Subject + ":"
+		var line strings.Builder
+		line.WriteString(c.Subject + ":")
 		for _, p := range c.Outside {
-			line += " " + p
+			line.WriteString(" " + p)
 		}
-		lines = append(lines, line)
+		lines = append(lines, line.String())
 	}
 	return strings.Join(lines, "; ")
 }

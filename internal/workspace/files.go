@@ -74,12 +74,12 @@ type treeLister struct {
 func (l *treeLister) Write(p []byte) (int, error) {
 	n := len(p)
 	for l.err == nil {
-		i := bytes.IndexByte(p, 0)
-		if i < 0 {
+		before, after, ok := bytes.Cut(p, []byte{0})
+		if !ok {
 			break
 		}
-		l.err = l.entry(string(append(l.rest, p[:i]...)))
-		l.rest, p = l.rest[:0], p[i+1:]
+		l.err = l.entry(string(append(l.rest, before...)))
+		l.rest, p = l.rest[:0], after
 	}
 	if l.err != nil {
 		return 0, l.err

@@ -95,10 +95,10 @@ func TestCrashedNameIsInUse(t *testing.T) {
 		t.Errorf("exit status %d, want 12 and a hint at cleanup\n%s", code, out)
 	}
 	code, out = h.run("rm", "crash")
-	if code != 0 || !strings.Contains(out, "undo: git branch agent--crash") {
+	if code != 0 || !strings.Contains(out, "with git alone: git branch agent--crash") {
 		t.Fatalf("rm: exit status %d\n%s", code, out)
 	}
-	_, undo, _ := strings.Cut(strings.TrimSpace(out), "undo: git ")
+	_, undo, _ := strings.Cut(strings.TrimSpace(out), "with git alone: git ")
 	h.git(strings.Fields(undo)...)
 	if got := h.git("show", "agent--crash:work.txt"); got != "mine" {
 		t.Errorf("after undo work.txt is %q", got)
@@ -155,7 +155,7 @@ func TestStopAndRemoveFromOutside(t *testing.T) {
 	}
 	done := make(chan int, 1)
 	go func() { done <- s.end(t) }()
-	if code, out := h.run("rm", "far", "--force"); code != 0 || !strings.Contains(out, "undo: git branch agent--far") {
+	if code, out := h.run("rm", "far", "--force"); code != 0 || !strings.Contains(out, "with git alone: git branch agent--far") {
 		t.Errorf("rm --force: exit status %d\n%s", code, out)
 	}
 	if code := <-done; code != 6 {

@@ -81,8 +81,9 @@ func runRemove(ctx context.Context, d *deps, names []string, force bool) error {
 func (d *deps) printRemoved(r service.Removed) {
 	out := d.streams.Out
 	fmt.Fprintf(out, "removed %s\n", r.Name)
-	if r.UndoCommand != "" {
-		fmt.Fprintf(out, "  undo: %s\n", term.Visible(r.UndoCommand))
+	if r.Entry != 0 {
+		fmt.Fprintf(out, "  undo: agent-process undo %d\n", r.Entry)
+		fmt.Fprintf(out, "  with git alone: %s\n", term.Visible(r.UndoCommand))
 	}
 	for _, ref := range r.More {
 		fmt.Fprintf(out, "  also kept: %s\n", term.Visible(ref))

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 
 	"agentprocess/internal/sandbox"
+	"agentprocess/internal/store"
 	"agentprocess/internal/workspace"
 )
 
@@ -87,6 +89,8 @@ type Removed struct {
 	// UndoCommand brings the branch back, with nothing but git; empty when
 	// there was no branch.
 	UndoCommand string
+	// Entry is what Undo takes to bring all of it back; 0 when nothing went.
+	Entry int
 	// More are refs that keep what else the agent made.
 	More []string
 	// Held are commands that show what was not let in, which stays.
@@ -115,10 +119,14 @@ func (s *Service) Remove(ctx context.Context, dir, name string, force bool) (Rem
 	if err := removeWorktree(ctx, repo, name); err != nil {
 		return out, err
 	}
-	trash, err := repo.Trash(ctx, name)
+	runs, err := s.runsOf(ctx, repo, name)
+	if err != nil {
+		return out, err
+	}
+	trash, err := repo.Trash(ctx, name, map[string]string{noteRuns: strings.Join(runs, " ")})
 	switch {
 	case err == nil:
-		out.UndoCommand, out.More = trash.UndoCommand, trash.More
+		out.Entry, out.UndoCommand, out.More = trash.Entry, trash.UndoCommand, trash.More
 	case sandbox.ErrorCode(err) != sandbox.CodeNotFound || !known:
 		return out, err
 	}
@@ -134,7 +142,30 @@ func (s *Service) Remove(ctx context.Context, dir, name string, force bool) (Rem
 	if !known {
 		return out, nil
 	}
-	return out, errors.Join(s.Store.CloseQuestions(ctx, run.ID, s.Now().UTC()), s.Store.DeleteRun(ctx, run.ID))
+	return out, errors.Join(s.Store.CloseQuestions(ctx, run.ID, s.Now().UTC()), s.hideRuns(ctx, runs, true))
+}
+
+// runsOf are the ids of the runs of an agent, which may have been resumed.
+func (s *Service) runsOf(ctx context.Context, repo *workspace.Repository, name string) ([]string, error) {
+	runs, err := s.Store.Runs(ctx, store.RunFilter{Repository: repo.CommonDir, Name: name})
+	ids := make([]string, len(runs))
+	for i, run := range runs {
+		ids[i] = run.ID
+	}
+	return ids, err
+}
+
+// hideRuns hides runs, or shows them again.
+func (s *Service) hideRuns(ctx context.Context, ids []string, hide bool) error {
+	change := s.Store.RestoreRun
+	if hide {
+		change = s.Store.DeleteRun
+	}
+	var errs []error
+	for _, id := range ids {
+		errs = append(errs, change(ctx, id))
+	}
+	return errors.Join(errs...)
 }
 
 // quiet makes sure that nobody works on a run any more and that its work is

@@ -97,14 +97,19 @@ func (f RunFilter) where() (string, []any) {
 }
 
 // DeleteRun hides a run from Runs and RunByName. Its record and events stay.
-func (s *Store) DeleteRun(ctx context.Context, id string) error {
-	result, err := s.db.ExecContext(ctx, "UPDATE runs SET archived = 1 WHERE id = ?", id)
+func (s *Store) DeleteRun(ctx context.Context, id string) error { return s.archive(ctx, id, true) }
+
+// RestoreRun shows a run again that DeleteRun hid.
+func (s *Store) RestoreRun(ctx context.Context, id string) error { return s.archive(ctx, id, false) }
+
+func (s *Store) archive(ctx context.Context, id string, archived bool) error {
+	result, err := s.db.ExecContext(ctx, "UPDATE runs SET archived = ? WHERE id = ?", archived, id)
 	if err != nil {
-		return s.explain("remove run from", err)
+		return s.explain("write run in", err)
 	}
 	n, err := result.RowsAffected()
 	if err != nil {
-		return s.explain("remove run from", err)
+		return s.explain("write run in", err)
 	}
 	if n == 0 {
 		return sandbox.Fail(sandbox.CodeNotFound, fmt.Errorf("run %q is not known", id), "")

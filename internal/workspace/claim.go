@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,11 +26,20 @@ type Claim struct {
 }
 
 // Names that an agent may not have: refs/agents/removed/ holds what was
-// removed, refs/agents/held/ the bases of what was refused.
+// removed, refs/agents/held/ the bases of what was refused, and the journal is
+// in two more.
 const (
 	trashName = "removed"
 	heldName  = "held"
 )
+
+// checkpointName is where, below an agent's own refs, its checkpoints are.
+const checkpointName = "checkpoints"
+
+// reserved reports whether a name is one of those.
+func reserved(name string) bool {
+	return slices.ContainsFunc([]string{trashName, heldName, undoName, undoneName}, func(n string) bool { return strings.EqualFold(name, n) })
+}
 
 // Claim creates the branch agent--<name> at base, and pins the base so that the
 // repository's garbage collection keeps what the agent borrows. It refuses with
@@ -38,7 +48,7 @@ func (r *Repository) Claim(ctx context.Context, name string, base Base) (*Claim,
 	if err := sandbox.ValidateName(name); err != nil {
 		return nil, err
 	}
-	if strings.EqualFold(name, trashName) || strings.EqualFold(name, heldName) {
+	if reserved(name) {
 		return nil, sandbox.Fail(sandbox.CodeUsage, fmt.Errorf("agent name %q is reserved", name), "choose another name")
 	}
 	c := &Claim{Name: name, Branch: Branch(name), repo: r, base: base}

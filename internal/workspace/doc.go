@@ -33,6 +33,28 @@
 // others, flagged, and acts in no run before a person merged it.
 // [Workspace.View] shows the tree to another sandbox.
 //
+// # The journal
+//
+// What a command does to the person's repository can be undone, because it is
+// written down before it is done, as a commit under refs/agents/undo/:
+//
+//	e, err := repo.Journal(ctx, workspace.Deed{
+//		Op: "merge", Agent: "docs", Text: "merge agent--docs into main",
+//		Refs:  map[string]string{"refs/heads/main": newTip}, // what they will be; "" is gone
+//		Paths: changed,                                      // written in worktree or index
+//	})
+//	// ... only now move refs and write files ...
+//	err = repo.Seal(ctx, e) // what there is now is what the deed left
+//
+// The entry keeps the refs, and the bytes of the paths in worktree and index,
+// as they were. [Repository.Undo] brings back what is still as the deed left it
+// and refuses, whole, when somebody changed something since; an undoing is an
+// entry itself. A crash before Seal costs nothing: what the deed had not
+// touched is as before, and the rest is listed and wants force. Deeds without
+// paths need no Seal. Whoever holds the repository's lock calls journal and seal
+// instead. Paths must be files (or links), and all that the deed may write: one
+// that it creates is named as well, and is absent before.
+//
 // # Invariants
 //
 //   - git runs through one door (git.go) with an environment that is spelled

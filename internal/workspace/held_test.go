@@ -137,7 +137,7 @@ func TestHeldOutlivesTheRun(t *testing.T) {
 	if err := errors.Join(s.ws.Close(), RemoveTree(filepath.Join(f.root, "runs", "docs"))); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.repo.Trash(t.Context(), "docs"); err != nil {
+	if _, err := s.repo.Trash(t.Context(), "docs", nil); err != nil {
 		t.Fatal(err)
 	}
 	// The base is in no branch any more, and what was imported neither.

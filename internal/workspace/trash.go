@@ -17,11 +17,14 @@ type Removed struct {
 	UndoCommand string
 	// More are refs that keep what else the agent made.
 	More []string
+	// Entry is the journal's: Undo of it brings everything back.
+	Entry int
 }
 
 // Trash removes the branch of an agent and what was pinned for it. Before
-// anything goes, another ref has it: both happen in one transaction.
-func (r *Repository) Trash(ctx context.Context, name string) (Removed, error) {
+// anything goes, another ref has it, in one transaction, and the journal has all
+// of it; notes are for that.
+func (r *Repository) Trash(ctx context.Context, name string, notes map[string]string) (Removed, error) {
 	if err := sandbox.ValidateName(name); err != nil {
 		return Removed{}, err
 	}
@@ -40,7 +43,13 @@ func (r *Repository) Trash(ctx context.Context, name string) (Removed, error) {
 			return sandbox.Fail(sandbox.CodeNotFound, fmt.Errorf("agent %q has no branch %q", name, Branch(name)), "see which there are: agent-process list")
 		}
 		var script string
-		removed, script = trashScript(name, tip, r.trashRef(name, refs), refs)
+		var after map[string]string
+		removed, script, after = trashScript(name, tip, r.trashRef(name, refs), refs)
+		e, err := r.journal(ctx, Deed{Op: "rm", Agent: name, Text: "remove agent " + name, Refs: after, Notes: notes})
+		if err != nil {
+			return err
+		}
+		removed.Entry = e.ID
 		return r.updateRefs(ctx, "agent-process: remove "+name, script)
 	})
 	if err != nil {
@@ -70,30 +79,40 @@ func (r *Repository) trashRef(name string, refs map[string]string) string {
 	}
 }
 
-// trashScript moves the branch and what was kept beside it; the base is in the
-// branch's history, or in nobody's interest.
-func trashScript(name, tip, ref string, refs map[string]string) (Removed, string) {
-	removed := Removed{Ref: ref, Tip: tip, UndoCommand: "git branch " + Branch(name) + " " + ref}
-	var script strings.Builder
-	script.WriteString("start\ncreate " + ref + " " + tip + "\ndelete " + branchRef(name) + " " + tip + "\n")
+// trashScript moves the branch and what was kept beside it, and says what the
+// refs will be; the base is in the branch's history, or in nobody's interest,
+// and checkpoints are kept by the journal alone.
+func trashScript(name, tip, ref string, refs map[string]string) (removed Removed, script string, after map[string]string) {
+	removed = Removed{Ref: ref, Tip: tip, UndoCommand: "git branch " + Branch(name) + " " + ref}
+	after = map[string]string{ref: tip, branchRef(name): ""}
 	for old, id := range refs {
 		pin, ok := strings.CutPrefix(old, pinPrefix(name))
 		if !ok {
 			continue
 		}
-		if pin != "base" && id != tip {
-			to := ref + "-" + strings.ReplaceAll(pin, "/", "-")
-			for slices.Contains(removed.More, to) { // heads/a-b and heads/a/b
-				to += "-"
-			}
-			removed.More = append(removed.More, to)
-			script.WriteString("create " + to + " " + id + "\n")
+		after[old] = ""
+		if pin == "base" || id == tip || strings.HasPrefix(pin, checkpointName+"/") {
+			continue
 		}
-		script.WriteString("delete " + old + " " + id + "\n")
+		to := ref + "-" + strings.ReplaceAll(pin, "/", "-")
+		for slices.Contains(removed.More, to) { // heads/a-b and heads/a/b
+			to += "-"
+		}
+		removed.More = append(removed.More, to)
+		after[to] = id
 	}
 	slices.Sort(removed.More)
-	script.WriteString("prepare\ncommit\n")
-	return removed, script.String()
+	var b strings.Builder
+	b.WriteString("start\n")
+	for to, id := range after {
+		if id != "" {
+			b.WriteString("create " + to + " " + id + "\n")
+		} else {
+			b.WriteString("delete " + to + " " + refs[to] + "\n")
+		}
+	}
+	b.WriteString("prepare\ncommit\n")
+	return removed, b.String(), after
 }
 
 // checkNotCheckedOut refuses to pull a branch from under a worktree.

@@ -188,12 +188,12 @@ func TestTrash(t *testing.T) {
 	if err := s.ws.AddWorktree(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	_, err := s.repo.Trash(t.Context(), "docs")
+	_, err := s.repo.Trash(t.Context(), "docs", nil)
 	wantCode(t, err, sandbox.CodeRepository, "worktree remove")
 	if _, err := s.ws.RemoveWorktree(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	removed, err := s.repo.Trash(t.Context(), "docs")
+	removed, err := s.repo.Trash(t.Context(), "docs", nil)
 	if err != nil || removed.Ref != "refs/agents/removed/docs/20260301T100000Z" || removed.Tip != tip || len(removed.More) != 2 {
 		t.Fatalf("removed: %+v, %v", removed, err)
 	}
@@ -206,11 +206,11 @@ func TestTrash(t *testing.T) {
 	if got := f.git("rev-parse", "agent--docs"); got != tip {
 		t.Errorf("undone to %s", got)
 	}
-	again, err := s.repo.Trash(t.Context(), "docs")
+	again, err := s.repo.Trash(t.Context(), "docs", nil)
 	if err != nil || again.Ref == removed.Ref {
 		t.Errorf("in the same second: %+v, %v", again, err)
 	}
-	_, err = s.repo.Trash(t.Context(), "docs")
+	_, err = s.repo.Trash(t.Context(), "docs", nil)
 	wantCode(t, err, sandbox.CodeNotFound, "list")
 }
 

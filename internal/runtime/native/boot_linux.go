@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"agentprocess/internal/runtime/pidone"
 	"agentprocess/internal/sandbox"
 )
 
@@ -34,7 +35,7 @@ const newNamespaces = unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID 
 
 // initProcess is PID 1 of a sandbox as the supervisor sees it.
 type initProcess struct {
-	wire *wire
+	wire *pidone.Wire
 	pid  int
 	kill context.CancelFunc
 	done chan struct{} // closed when it ended, and all of the sandbox with it
@@ -44,7 +45,7 @@ type initProcess struct {
 // startInit clones PID 1. It is started from a thread that lives as long as
 // the sandbox: the death signal follows the thread, not the process.
 func (r *Runtime) startInit(ctx context.Context, verb string, id sandbox.Identity, network sandbox.Network, group *cgroup) (*initProcess, error) {
-	w, theirs, err := newWires()
+	w, theirs, err := pidone.NewWires()
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +73,7 @@ func (r *Runtime) startInit(ctx context.Context, verb string, id sandbox.Identit
 	}()
 	if err := <-started; err != nil {
 		kill()
-		w.close()
+		w.Close()
 		return nil, cloneError(err)
 	}
 	return p, nil
@@ -99,11 +100,11 @@ func cloneInit(group *cgroup, wire *os.File, argv []string) (c *child, err error
 }
 
 // introduce maps the ids of a new PID 1 and tells it.
-func introduce(w *wire, pid int, id sandbox.Identity) error {
+func introduce(w *pidone.Wire, pid int, id sandbox.Identity) error {
 	if err := mapIDs(pid, id); err != nil {
 		return err
 	}
-	if err := w.send(message{Op: opMapped}); err != nil && !hungUp(err) {
+	if err := w.Send(pidone.Message{Op: pidone.OpMapped}); err != nil && !pidone.HungUp(err) {
 		return err
 	}
 	return nil // if it ended already, why is there to read
@@ -121,11 +122,17 @@ func initEnv() []string {
 	return env
 }
 
-// end kills PID 1 and waits until nothing of the sandbox is left.
-func (p *initProcess) end() {
+// End kills PID 1 and waits until nothing of the sandbox is left.
+func (p *initProcess) End() {
 	p.kill()
 	<-p.done
 }
+
+// Ended is closed when PID 1 ended.
+func (p *initProcess) Ended() <-chan struct{} { return p.done }
+
+// Err says why it ended; valid after Ended.
+func (p *initProcess) Err() error { return p.err }
 
 // cloneError says why there can be no namespaces.
 func cloneError(err error) error {

@@ -4,34 +4,27 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
 	"maps"
 	"sync"
-	"syscall"
 
+	"agentprocess/internal/runtime/pidone"
 	"agentprocess/internal/sandbox"
 )
 
 // box is a running sandbox.
 type box struct {
+	*pidone.Link
 	id      string
-	log     *slog.Logger
 	runtime *Runtime
 	one     *initProcess
 	sockets sandbox.Sockets
 	facts   sandbox.Facts
 	group   *cgroup
 	ctx     context.Context // of the start, without its end
-	tasks   sync.WaitGroup  // our goroutines
 
 	mu           sync.Mutex
-	running      map[int]*process
-	last         int // the last id of a process
-	watchedKills int
 	diskExceeded bool
 	usage        sandbox.Usage // as it was when the sandbox ended
-	closing      bool
 	closed       bool
 	closeOnce    sync.Once
 	closeErr     error
@@ -39,10 +32,10 @@ type box struct {
 
 var _ sandbox.Sandbox = (*box)(nil)
 
-func newBox(ctx context.Context, b *builder, one *initProcess, report *initReport, sockets sandbox.Sockets) *box {
+func newBox(ctx context.Context, b *builder, one *initProcess, report *pidone.Report, sockets sandbox.Sockets) *box {
 	x := &box{
-		id: b.spec.ID, log: b.runtime.config.logger(), runtime: b.runtime, one: one,
-		sockets: sockets, group: b.group, running: map[int]*process{}, ctx: context.WithoutCancel(ctx),
+		id: b.spec.ID, runtime: b.runtime, one: one,
+		sockets: sockets, group: b.group, ctx: context.WithoutCancel(ctx),
 		facts: sandbox.Facts{
 			Runtime: Name, Rootless: !b.root, LandlockABI: report.LandlockABI, Seccomp: true,
 			Redirect: report.Redirect, LimitedBy: b.by, ToolPath: b.plan.toolPath,
@@ -52,10 +45,10 @@ func newBox(ctx context.Context, b *builder, one *initProcess, report *initRepor
 	if report.LandlockABI == 0 {
 		x.facts.Notes = append(x.facts.Notes, "the kernel has no Landlock of ABI 2 or later: the mounts are the only wall around files")
 	}
-	x.tasks.Go(x.listen)
+	x.Link = pidone.NewLink(pidone.LinkConfig{ID: b.spec.ID, Logger: b.runtime.config.logger(), Wire: one.wire, Init: one, OOMKills: b.group.oomKills})
 	if limit := b.limits.DiskBytes; limit > 0 {
-		d := newDiskWatch(limit, b.spec.Mounts)
-		x.tasks.Go(func() { d.watch(one.done, x.exceedDisk) })
+		d := pidone.NewDiskWatch(limit, b.spec.Mounts)
+		x.Go(func() { d.Watch(one.done, x.exceedDisk) })
 	}
 	return x
 }
@@ -84,10 +77,9 @@ func (x *box) Usage() sandbox.Usage {
 
 // measure reads the cgroup; x.mu is held.
 func (x *box) measure() sandbox.Usage {
-	u := sandbox.Usage{OOMKills: x.watchedKills}
+	u := sandbox.Usage{OOMKills: x.Kills()}
 	if x.group != nil {
 		u.MemoryPeak = x.group.peak()
-		u.OOMKills += x.group.oomKills()
 	}
 	return u
 }
@@ -100,48 +92,6 @@ func (x *box) exceedDisk() {
 	x.one.kill()
 }
 
-// listen takes what PID 1 says until it ends; then every program has ended.
-func (x *box) listen() {
-	for {
-		m, fds, err := x.one.wire.recv()
-		if err != nil {
-			if !errors.Is(err, io.EOF) {
-				x.log.Warn("sandbox control channel", "run", x.id, "error", err)
-			}
-			break
-		}
-		x.handle(m, fds)
-	}
-	x.one.end()
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	for id, p := range x.running {
-		delete(x.running, id)
-		p.ended(sandbox.Exit{Code: 128 + int(syscall.SIGKILL), Signal: syscall.SIGKILL}, x.measure().OOMKills)
-	}
-}
-
-func (x *box) handle(m message, fds []int) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	p := x.running[m.ID]
-	switch {
-	case m.Op == opOOM:
-		x.watchedKills++
-	case p == nil:
-	case m.Op == opStarted:
-		if m.Error != "" {
-			delete(x.running, m.ID)
-		}
-		p.reply <- started{m, fds}
-		return
-	case m.Op == opExited:
-		delete(x.running, m.ID)
-		p.ended(sandbox.Exit{Code: m.Code, Signal: syscall.Signal(m.Signal)}, x.measure().OOMKills)
-	}
-	closeAll(fds...)
-}
-
 // Close implements sandbox.Sandbox.
 func (x *box) Close() error {
 	x.closeOnce.Do(func() { x.closeErr = x.close() })
@@ -149,17 +99,11 @@ func (x *box) Close() error {
 }
 
 func (x *box) close() error {
-	x.mu.Lock()
-	x.closing = true // no task is added from here on
-	x.mu.Unlock()
-	x.one.end()
-	x.one.wire.shut()
-	x.tasks.Wait()
-	x.one.wire.close()
+	x.Link.Close()
 	x.mu.Lock()
 	x.usage, x.closed = x.measure(), true
 	x.mu.Unlock()
-	errs := closeSockets(x.sockets)
+	errs := pidone.CloseSockets(x.sockets)
 	if x.group != nil {
 		// No end of a context keeps it: the group is to go whatever happens.
 		errs = errors.Join(errs, removeCgroups(x.ctx, x.group.unique()))

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"agentprocess/internal/runtime/pidone"
 	"agentprocess/internal/sandbox"
 )
 
@@ -24,7 +25,7 @@ type builder struct {
 	root    bool // we are root: mounts are opened here
 	plan    plan
 	group   *cgroup
-	inner   innerLimits
+	inner   pidone.Limits
 	by      map[string]string // limit to mechanism
 	notes   []string
 }
@@ -46,8 +47,8 @@ func (b *builder) build(ctx context.Context) (*box, error) {
 	}
 	if perr := <-prepared; err != nil || perr != nil {
 		if one != nil {
-			one.end()
-			one.wire.close()
+			one.End()
+			one.wire.Close()
 		}
 		return nil, errors.Join(cmp.Or(perr, err), b.undo(ctx))
 	}
@@ -59,8 +60,8 @@ func (b *builder) build(ctx context.Context) (*box, error) {
 		err = errors.Join(ctx.Err(), box.Close())
 	}
 	if err != nil {
-		one.end()
-		one.wire.close()
+		one.End()
+		one.wire.Close()
 		return nil, errors.Join(err, b.undo(ctx))
 	}
 	return box, nil
@@ -83,15 +84,15 @@ func (b *builder) complete(ctx context.Context, one *initProcess) (*box, error) 
 	if err := cmp.Or(err, <-joined); err != nil {
 		return nil, err
 	}
-	if err := one.wire.sendPayload(message{Op: opLimits}, b.inner); err != nil && !hungUp(err) {
+	if err := one.wire.SendPayload(pidone.Message{Op: pidone.OpLimits}, b.inner); err != nil && !pidone.HungUp(err) {
 		return nil, fmt.Errorf("configure sandbox: %w", err)
 	}
-	m, fds, err := one.wire.recv()
-	if err != nil || m.Op != opReady {
-		closeAll(fds...)
+	m, fds, err := one.wire.Recv()
+	if err != nil || m.Op != pidone.OpReady {
+		pidone.CloseAll(fds...)
 		return nil, b.setUpError(ctx, one, m, err)
 	}
-	sockets, err := newSockets(m.Report.Sockets, fds)
+	sockets, err := pidone.NewSockets(m.Report.Sockets, fds)
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +102,7 @@ func (b *builder) complete(ctx context.Context, one *initProcess) (*box, error) 
 // configure tells PID 1 what the root is made of.
 func (b *builder) configure(ctx context.Context, one *initProcess) error {
 	mounts, err := b.openTrees(ctx)
-	defer closeAll(mounts...)
+	defer pidone.CloseAll(mounts...)
 	if err != nil {
 		return err
 	}
@@ -109,22 +110,18 @@ func (b *builder) configure(ctx context.Context, one *initProcess) error {
 		Identity: b.spec.Identity, Hostname: b.spec.Hostname, Home: b.spec.Home, Network: b.spec.Network,
 		Trees: b.plan.trees, Links: b.plan.links, Covers: b.plan.covers, Files: slices.Concat(b.plan.files, b.spec.Files),
 	}
-	if err := one.wire.sendPayload(message{Op: opConfig}, cfg, mounts...); err != nil && !hungUp(err) {
+	if err := one.wire.SendPayload(pidone.Message{Op: pidone.OpConfig}, cfg, mounts...); err != nil && !pidone.HungUp(err) {
 		return fmt.Errorf("configure sandbox: %w", err)
 	}
 	return nil
 }
 
-// hungUp reports whether a send failed because PID 1 ended; what it said
-// before is still there to read.
-func hungUp(err error) bool { return errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) }
-
 // setUpError says why PID 1 did not get ready.
-func (b *builder) setUpError(ctx context.Context, one *initProcess, m message, err error) error {
+func (b *builder) setUpError(ctx context.Context, one *initProcess, m pidone.Message, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if m.Op == opFailed {
+	if m.Op == pidone.OpFailed {
 		cause := errors.New(m.Error)
 		if m.Errno != 0 {
 			cause = fmt.Errorf("%s (%w)", m.Error, unix.Errno(m.Errno))
@@ -134,7 +131,7 @@ func (b *builder) setUpError(ctx context.Context, one *initProcess, m message, e
 		}
 		return sandbox.Fail(sandbox.CodeRuntime, fmt.Errorf("set up sandbox: %w", cause), hintFor(m.Step, unix.Errno(m.Errno)))
 	}
-	one.end()
+	one.End()
 	return sandbox.Fail(sandbox.CodeRuntime, fmt.Errorf("set up sandbox: init ended: %w", errors.Join(err, one.err)), "run doctor")
 }
 
@@ -243,8 +240,8 @@ func (b *builder) join(pid int) error {
 func (b *builder) fallBack() {
 	if b.by["memory"] == "" {
 		b.inner.WatchMemory = b.limits.MemoryBytes
-		b.inner.Data = uint64(max(2*b.limits.MemoryBytes, 0)) + dataHeadroom // positive
-		b.by["memory"] = "rlimit per process, watched in all every " + watchInterval.String()
+		b.inner.Data = uint64(max(2*b.limits.MemoryBytes, 0)) + pidone.DataHeadroom // positive
+		b.by["memory"] = "rlimit per process, watched in all every " + pidone.WatchInterval.String()
 	}
 	if b.by["pids"] == "" {
 		b.inner.Processes = uint64(max(b.limits.PIDs, 1)) // positive

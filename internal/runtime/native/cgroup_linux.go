@@ -276,6 +276,9 @@ func (g *cgroup) name() string { return "cgroup v" + strconv.Itoa(g.version) }
 
 // oomKills is how many processes the kernel killed for the limit.
 func (g *cgroup) oomKills() int {
+	if g == nil {
+		return 0
+	}
 	file := "memory.oom_control"
 	if g.version == 2 {
 		file = "memory.events"

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"agentprocess/internal/runtime/pidone"
 	"agentprocess/internal/sandbox"
 )
 
@@ -50,7 +51,7 @@ func (r *rootfs) writeFiles(files []sandbox.File, trees []tree) error {
 			return fmt.Errorf("file %q: %w", f.Path, err)
 		}
 		err = r.place(parent, f, fixed, i)
-		closeAll(parent)
+		pidone.CloseAll(parent)
 		if err != nil {
 			return fmt.Errorf("file %q: %w", f.Path, err)
 		}
@@ -72,7 +73,7 @@ func (r *rootfs) place(parent int, f sandbox.File, fixed []uint64, n int) error 
 	if err != nil {
 		return err
 	}
-	defer closeAll(store)
+	defer pidone.CloseAll(store)
 	name := fmt.Sprintf("%d", n)
 	if err := writeNew(store, name, f.Data, mode); err != nil {
 		return err
@@ -81,7 +82,7 @@ func (r *rootfs) place(parent int, f sandbox.File, fixed []uint64, n int) error 
 	if err != nil {
 		return err
 	}
-	closeAll(target)
+	pidone.CloseAll(target)
 	return r.bindOver(sandbox.RunDir+"/.files/"+name, f.Path, unix.MOUNT_ATTR_RDONLY|unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV)
 }
 
@@ -95,7 +96,7 @@ func (r *rootfs) fixedDevices(trees []tree) ([]uint64, error) {
 		}
 		var st unix.Stat_t
 		err = unix.Fstat(fd, &st)
-		closeAll(fd)
+		pidone.CloseAll(fd)
 		if err != nil {
 			return nil, err
 		}
@@ -131,7 +132,7 @@ func writeNew(parent int, name string, data []byte, mode uint32) error {
 	if err != nil {
 		return err
 	}
-	defer closeAll(fd)
+	defer pidone.CloseAll(fd)
 	for len(data) > 0 {
 		n, err := unix.Write(fd, data)
 		if err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"agentprocess/internal/runtime/pidone"
 	"agentprocess/internal/sandbox"
 )
 
@@ -42,34 +43,6 @@ type initConfig struct {
 	Files    []sandbox.File   `json:"files"`
 }
 
-// initReport is what PID 1 says once it stands.
-type initReport struct {
-	LandlockABI int      `json:"landlock_abi"`
-	Redirect    bool     `json:"redirect"`
-	Sockets     []string `json:"sockets"` // names of the descriptors that come along
-	Notes       []string `json:"notes,omitempty"`
-}
-
-// stepError says which step of the set-up failed.
-type stepError struct {
-	step string
-	err  error
-}
-
-// Error implements error.
-func (e *stepError) Error() string { return e.step + ": " + e.err.Error() }
-
-// Unwrap gives the cause.
-func (e *stepError) Unwrap() error { return e.err }
-
-// step names the step an error belongs to.
-func step(name string, err error) error {
-	if err == nil {
-		return nil
-	}
-	return &stepError{name, err}
-}
-
 // Main runs the hidden verbs of our binary: what a supervisor starts inside a
 // sandbox. A program that uses this package calls it before anything else and
 // exits with status when it was handled.
@@ -100,7 +73,7 @@ func holdMain() int {
 // initMain is PID 1 of a sandbox.
 func initMain(args []string) int {
 	runtime.LockOSThread()
-	w := &wire{fd: wireFD}
+	w := pidone.NewWire(wireFD)
 	if err := initSetUp(w, args); err != nil {
 		return reportFailure(w, err)
 	}
@@ -108,80 +81,71 @@ func initMain(args []string) int {
 }
 
 // reportFailure tells the supervisor why there is no sandbox.
-func reportFailure(w *wire, err error) int {
-	m := message{Op: opFailed, Error: err.Error()}
-	if s, ok := errors.AsType[*stepError](err); ok {
-		m.Step = s.step
-	}
+func reportFailure(w *pidone.Wire, err error) int {
+	m := pidone.Failure(err)
 	if errors.Is(err, ErrOverlay) {
 		m.Step = stepOverlay
 	}
-	if errno, ok := errors.AsType[unix.Errno](err); ok {
-		m.Errno = int(errno)
-	}
-	if w.send(m) != nil {
+	if w.Send(m) != nil {
 		return 2 // nobody listens any more
 	}
 	return 1
 }
 
 // initSetUp becomes PID 1 and serves until the supervisor is gone.
-func initSetUp(w *wire, args []string) error {
+func initSetUp(w *pidone.Wire, args []string) error {
 	if err := becomeInit(w, args); err != nil {
 		return err
 	}
-	network := make(chan netResult, 1)
-	go func() { network <- setUpNetwork(sandbox.Network(args[2])) }()
+	network := make(chan pidone.Network, 1)
+	go func() { network <- pidone.SetUpNetwork(sandbox.Network(args[2])) }()
 	var cfg initConfig
-	mounts, err := expect(w, opConfig, &cfg)
+	mounts, err := w.Expect(pidone.OpConfig, &cfg)
 	if err != nil {
-		return step("control channel", err)
+		return pidone.Step("control channel", err)
 	}
 	if err := buildRoot(&cfg, mounts); err != nil {
 		return err
 	}
 	net := <-network
-	if net.err != nil {
-		return step("network", net.err)
+	if net.Err != nil {
+		return pidone.Step("network", net.Err)
 	}
 	if err := finishRoot(&cfg, &net); err != nil {
 		return err
 	}
-	var lim innerLimits // second: to join a cgroup can take the kernel some milliseconds
-	if _, err := expect(w, opLimits, &lim); err != nil {
-		return step("control channel", err)
+	var lim pidone.Limits // second: to join a cgroup can take the kernel some milliseconds
+	if _, err := w.Expect(pidone.OpLimits, &lim); err != nil {
+		return pidone.Step("control channel", err)
 	}
-	one, err := newPidOne(w, &cfg, &lim)
+	one, err := pidone.New(w, pidone.Setup{Writable: writablePaths(&cfg), Limits: lim, CgroupNamespace: true})
 	if err != nil {
 		return err
 	}
-	report := initReport{LandlockABI: one.landlock, Redirect: net.redirect, Sockets: net.names, Notes: net.notes}
-	if err := w.send(message{Op: opReady, Report: &report}, net.fds...); err != nil {
-		return step("control channel", err)
+	report := pidone.Report{LandlockABI: one.Landlock(), Redirect: net.Redirect, Sockets: net.Names, Notes: net.Notes}
+	if err := w.Send(pidone.Message{Op: pidone.OpReady, Report: &report}, net.Files...); err != nil {
+		return pidone.Step("control channel", err)
 	}
-	closeAll(net.fds...)
+	pidone.CloseAll(net.Files...)
 	// While the supervisor takes that in.
-	return one.run(lim.WatchMemory)
+	return one.Run(lim.WatchMemory)
 }
 
-// expect waits for an order and reads its payload; it gives the descriptors
-// that came along.
-func expect(w *wire, op string, v any) ([]int, error) {
-	m, fds, err := w.recv()
-	if err != nil {
-		return nil, err
+// writablePaths are where an agent may write, as far as the mounts go too.
+func writablePaths(cfg *initConfig) []string {
+	var names []string
+	for _, t := range cfg.Trees {
+		if !t.ReadOnly && t.Kind != treeProc && !t.Device {
+			names = append(names, t.Target)
+		}
 	}
-	if m.Op != op || len(fds) == 0 {
-		closeAll(fds...)
-		return nil, fmt.Errorf("wanted %q, got %q", op, m.Op)
-	}
-	return fds[1:], readPayload(fds[0], v)
+	return names
 }
 
 // becomeInit makes this process what PID 1 has to be before it knows more.
-func becomeInit(w *wire, args []string) error {
+func becomeInit(w *pidone.Wire, args []string) error {
 	if len(args) != 3 {
-		return step("arguments", fmt.Errorf("%d of them, wanted uid, gid and network", len(args)))
+		return pidone.Step("arguments", fmt.Errorf("%d of them, wanted uid, gid and network", len(args)))
 	}
 	unix.CloseOnExec(wireFD)
 	debug.SetGCPercent(-1)
@@ -189,24 +153,24 @@ func becomeInit(w *wire, args []string) error {
 	uid, uerr := strconv.Atoi(args[0])
 	gid, gerr := strconv.Atoi(args[1])
 	if err := errors.Join(uerr, gerr); err != nil {
-		return step("arguments", err)
+		return pidone.Step("arguments", err)
 	}
 	// We were executed before the kernel was told which ids there are.
-	m, fds, err := w.recv()
-	closeAll(fds...)
-	if err == nil && m.Op != opMapped {
-		err = fmt.Errorf("wanted %q, got %q", opMapped, m.Op)
+	m, fds, err := w.Recv()
+	pidone.CloseAll(fds...)
+	if err == nil && m.Op != pidone.OpMapped {
+		err = fmt.Errorf("wanted %q, got %q", pidone.OpMapped, m.Op)
 	}
 	if err != nil {
-		return step("control channel", err)
+		return pidone.Step("control channel", err)
 	}
 	if err := switchUser(uid, gid); err != nil {
-		return step("identity", err)
+		return pidone.Step("identity", err)
 	}
 	// The change of identity cleared it. If the supervisor died before this
 	// line the control channel is at its end, which ends us as well.
 	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
-		return step("death signal", err)
+		return pidone.Step("death signal", err)
 	}
 	unix.Umask(0)
 	return nil

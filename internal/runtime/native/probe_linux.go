@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"agentprocess/internal/execx"
+	"agentprocess/internal/runtime/pidone"
 	"agentprocess/internal/sandbox"
 )
 
@@ -64,20 +65,20 @@ func (r *Runtime) probeInit(ctx context.Context, id sandbox.Identity) ([]sandbox
 		cause, fix := explainClone(err)
 		return []sandbox.Step{{Name: stepClone, Detail: err.Error(), Cause: cause, Fix: fix}}, nil
 	}
-	defer one.wire.close()
-	defer one.end()
+	defer one.wire.Close()
+	defer one.End()
 	stop := context.AfterFunc(ctx, one.kill)
 	defer stop()
 	steps := []sandbox.Step{{Name: stepClone, OK: true, Detail: "uid " + strconv.Itoa(id.UID) + " mapped to itself"}}
 	if os.Geteuid() == 0 {
 		steps = append(steps, overlayStep(tryOverlay(dir, false)))
 	}
-	if err := one.wire.sendPayload(message{Op: opConfig}, dir); err != nil && !hungUp(err) {
+	if err := one.wire.SendPayload(pidone.Message{Op: pidone.OpConfig}, dir); err != nil && !pidone.HungUp(err) {
 		return nil, fmt.Errorf("probe: %w", err)
 	}
 	for {
-		m, fds, err := one.wire.recv()
-		closeAll(fds...)
+		m, fds, err := one.wire.Recv()
+		pidone.CloseAll(fds...)
 		switch {
 		case errors.Is(err, io.EOF) && ctx.Err() != nil:
 			return nil, ctx.Err()
@@ -85,9 +86,9 @@ func (r *Runtime) probeInit(ctx context.Context, id sandbox.Identity) ([]sandbox
 			return append(steps, sandbox.Step{Name: "init", Detail: "it ended in the middle of the probe", Fix: "please report this"}), nil
 		case err != nil:
 			return nil, err
-		case m.Op == opReady:
+		case m.Op == pidone.OpReady:
 			return steps, nil
-		case m.Op == opStep:
+		case m.Op == pidone.OpStep:
 			steps = append(steps, stepOf(m))
 		}
 	}
@@ -118,7 +119,7 @@ func (r *Runtime) probeDir(id sandbox.Identity) (string, error) {
 func tryOverlay(dir string, userns bool) error {
 	t := tree{Kind: treeOverlay, Lowers: []string{filepath.Join(dir, "lower")}, Upper: filepath.Join(dir, "upper"), Work: filepath.Join(dir, "work")}
 	fd, err := t.open(userns)
-	closeAll(fd)
+	pidone.CloseAll(fd)
 	return err
 }
 
@@ -131,7 +132,7 @@ func overlayStep(err error) sandbox.Step {
 }
 
 // stepOf turns what PID 1 told into a step, with its cause and fix.
-func stepOf(m message) sandbox.Step {
+func stepOf(m pidone.Message) sandbox.Step {
 	s := sandbox.Step{Name: m.Step, OK: m.Error == "", Detail: m.Detail}
 	if s.OK {
 		return s

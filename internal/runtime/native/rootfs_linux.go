@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"agentprocess/internal/runtime/pidone"
 	"agentprocess/internal/sandbox"
 )
 
@@ -37,32 +38,32 @@ type rootfs struct{ fd int }
 // buildRoot makes the new root and enters it.
 func buildRoot(cfg *initConfig, passed []int) error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		return step("private mounts", err)
+		return pidone.Step("private mounts", err)
 	}
 	mounts, err := openTrees(cfg.Trees, passed)
-	defer closeAll(mounts...)
+	defer pidone.CloseAll(mounts...)
 	if err != nil {
-		return step("mounts", err)
+		return pidone.Step("mounts", err)
 	}
 	r, err := newRootfs()
 	if err != nil {
-		return step("root", err)
+		return pidone.Step("root", err)
 	}
-	defer closeAll(r.fd)
+	defer pidone.CloseAll(r.fd)
 	for i, t := range cfg.Trees {
 		if mounts[i] < 0 {
 			continue
 		}
 		if err := r.attach(mounts[i], t); err != nil {
-			return step("mounts", err)
+			return pidone.Step("mounts", err)
 		}
 	}
 	for _, l := range cfg.Links {
 		if err := r.symlink(l[0], l[1]); err != nil {
-			return step("links", err)
+			return pidone.Step("links", err)
 		}
 	}
-	return step("root", r.enter())
+	return pidone.Step("root", r.enter())
 }
 
 // openTrees gives a detached mount for each tree: one that was passed, or one
@@ -106,7 +107,7 @@ func newRootfs() (*rootfs, error) {
 		}
 		return &rootfs{fd}, nil
 	}
-	closeAll(fd)
+	pidone.CloseAll(fd)
 	return nil, errs
 }
 
@@ -125,7 +126,7 @@ func (r *rootfs) attach(mount int, t tree) error {
 	if err != nil {
 		return fmt.Errorf("mount point %q: %w", t.Target, err)
 	}
-	defer closeAll(target)
+	defer pidone.CloseAll(target)
 	if err := attach(mount, target); err != nil {
 		return fmt.Errorf("attach %q: %w", t.Target, err)
 	}
@@ -153,7 +154,7 @@ func (r *rootfs) dir(name string) (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	defer closeAll(parent)
+	defer pidone.CloseAll(parent)
 	if err := unix.Mkdirat(parent, path.Base(name), 0o755); err != nil && !errors.Is(err, unix.EEXIST) {
 		return -1, fmt.Errorf("make directory %q: %w", name, err)
 	}
@@ -170,7 +171,7 @@ func (r *rootfs) file(name string) (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	defer closeAll(parent)
+	defer pidone.CloseAll(parent)
 	if err := unix.Mknodat(parent, path.Base(name), unix.S_IFREG|0o444, 0); err != nil && !errors.Is(err, unix.EEXIST) {
 		return -1, fmt.Errorf("make file %q: %w", name, err)
 	}
@@ -182,7 +183,7 @@ func (r *rootfs) symlink(name, to string) error {
 	if err != nil {
 		return err
 	}
-	defer closeAll(parent)
+	defer pidone.CloseAll(parent)
 	if err := unix.Symlinkat(to, parent, path.Base(name)); err != nil && !errors.Is(err, unix.EEXIST) {
 		return fmt.Errorf("make link %q: %w", name, err)
 	}
@@ -205,38 +206,38 @@ func (r *rootfs) enter() error {
 
 // finishRoot does what needs the new root to be entered: files, the hook
 // socket, the last read-only marks.
-func finishRoot(cfg *initConfig, net *netResult) error {
+func finishRoot(cfg *initConfig, net *pidone.Network) error {
 	fd, err := unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return step("root", err)
+		return pidone.Step("root", err)
 	}
-	defer closeAll(fd)
+	defer pidone.CloseAll(fd)
 	r := &rootfs{fd}
 	if err := unix.Sethostname([]byte(cmp.Or(cfg.Hostname, "sandbox"))); err != nil {
-		return step("hostname", err)
+		return pidone.Step("hostname", err)
 	}
 	if err := r.writeFiles(append(etcFiles(cfg), cfg.Files...), cfg.Trees); err != nil {
-		return step("files", err)
+		return pidone.Step("files", err)
 	}
 	if err := r.maskProc(); err != nil {
-		return step("proc", err)
+		return pidone.Step("proc", err)
 	}
 	for _, name := range cfg.Covers {
 		if err := r.bindOver("/dev/null", name, 0); err != nil && !errors.Is(err, unix.ENOENT) {
-			return step("credential files of toolchains", err)
+			return pidone.Step("credential files of toolchains", err)
 		}
 	}
 	if cfg.Network == sandbox.NetworkGateway {
-		hook, err := listenUnix(sandbox.HookSocketPath)
+		hook, err := pidone.ListenUnix(sandbox.HookSocketPath)
 		if err != nil {
-			return step("hook socket", err)
+			return pidone.Step("hook socket", err)
 		}
-		net.add("hook", hook)
+		net.Add("hook", hook)
 	}
 	for _, name := range lateTargets(cfg.Trees) {
 		attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID}
 		if err := unix.MountSetattr(unix.AT_FDCWD, name, 0, &attr); err != nil {
-			return step("read-only root", fmt.Errorf("%q: %w", name, err))
+			return pidone.Step("read-only root", fmt.Errorf("%q: %w", name, err))
 		}
 	}
 	return nil
@@ -275,12 +276,12 @@ func (r *rootfs) bindOver(source, target string, attrs uint64) error {
 	if err != nil {
 		return fmt.Errorf("cover %q: %w", target, err)
 	}
-	defer closeAll(to)
+	defer pidone.CloseAll(to)
 	fd, err := unix.OpenTree(unix.AT_FDCWD, source, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
 	if err != nil {
 		return fmt.Errorf("cover %q: %w", target, err)
 	}
-	defer closeAll(fd)
+	defer pidone.CloseAll(fd)
 	if attrs != 0 {
 		attr := unix.MountAttr{Attr_set: attrs}
 		if err := unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH, &attr); err != nil {
@@ -299,13 +300,13 @@ func (r *rootfs) hide(name string) error {
 	if err != nil {
 		return fmt.Errorf("hide %q: %w", name, err)
 	}
-	defer closeAll(to)
+	defer pidone.CloseAll(to)
 	t := tree{Kind: treeTmpfs, Target: name, Size: 4096, Mode: 0o555, ReadOnly: true}
 	fd, err := t.open(true)
 	if err != nil {
 		return err
 	}
-	defer closeAll(fd)
+	defer pidone.CloseAll(fd)
 	return attach(fd, to)
 }
 
@@ -315,7 +316,7 @@ func writeProc(name, value string) error {
 	if err != nil {
 		return err
 	}
-	defer closeAll(fd)
+	defer pidone.CloseAll(fd)
 	_, err = unix.Write(fd, []byte(value))
 	return err
 }

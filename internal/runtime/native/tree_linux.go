@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"agentprocess/internal/runtime/pidone"
 )
 
 // treeKind says how a tree comes to be.
@@ -72,7 +74,7 @@ func (t tree) open(userns bool) (int, error) {
 		attr.Attr_set |= unix.MOUNT_ATTR_RDONLY
 	}
 	if err := unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, &attr); err != nil {
-		closeAll(fd)
+		pidone.CloseAll(fd)
 		return -1, fmt.Errorf("set mount attributes of %q: %w", t.Target, err)
 	}
 	return fd, nil
@@ -121,7 +123,7 @@ const maxLowers = 8
 // another overlay writes to would be refused as busy.
 func (t tree) overlay(userns bool) (int, error) {
 	var opened []int
-	defer func() { closeAll(opened...) }()
+	defer func() { pidone.CloseAll(opened...) }()
 	open := func(key string, dirs ...string) (option, error) {
 		var names []string
 		for _, dir := range dirs {
@@ -168,7 +170,7 @@ func newFilesystem(kind string, opts ...option) (int, error) {
 	if err != nil {
 		return -1, fmt.Errorf("open file system %q: %w", kind, err)
 	}
-	defer closeAll(ctx)
+	defer pidone.CloseAll(ctx)
 	for _, o := range opts {
 		if o.value == "" {
 			err = unix.FsconfigSetFlag(ctx, o.key)

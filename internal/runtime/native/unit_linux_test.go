@@ -2,8 +2,6 @@ package native
 
 import (
 	"context"
-	"errors"
-	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -11,8 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-
-	"golang.org/x/sys/unix"
 
 	"agentprocess/internal/sandbox"
 )
@@ -129,41 +125,6 @@ func TestRecord(t *testing.T) {
 	}
 }
 
-func TestWire(t *testing.T) {
-	w, theirs, err := newWires()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer closeAll(w.fd)
-	other := &wire{fd: int(theirs.Fd())}
-	big := strings.Repeat("x", 4<<20) // no frame holds this
-	if err := w.sendPayload(message{Op: opExec, ID: 5}, big, int(theirs.Fd())); err != nil {
-		t.Fatal(err)
-	}
-	m, fds, err := other.recv()
-	if err != nil || m.Op != opExec || m.ID != 5 || len(fds) != 2 {
-		t.Fatalf("got %+v, %v, %v", m, fds, err)
-	}
-	closeAll(fds[1])
-	var got string
-	if err := readPayload(fds[0], &got); err != nil || got != big {
-		t.Errorf("payload of %d bytes, %v", len(got), err)
-	}
-	if err := w.send(message{Error: big}); err == nil {
-		t.Error("a frame that is too big: no error")
-	}
-	w.shut()
-	if _, _, err := other.recv(); !errors.Is(err, io.EOF) {
-		t.Errorf("at the end: %v", err)
-	}
-	if err := theirs.Close(); err != nil {
-		t.Error(err)
-	}
-	if err := w.send(message{}); !hungUp(err) {
-		t.Errorf("to nobody: %v", err)
-	}
-}
-
 func TestIdentityRanges(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "subuid")
 	data := "one:" + strconv.Itoa(firstID) + ":2\ndamaged\ntwo:x:y\n"
@@ -193,45 +154,5 @@ func TestValidID(t *testing.T) {
 	}
 	if err := New(Config{}).Cleanup(t.Context(), "../x"); err == nil {
 		t.Error("cleanup of a bad id: no error")
-	}
-}
-
-func TestOddFilterIsRefused(t *testing.T) {
-	if err := loadProgram([]byte{1}); !errors.Is(err, unix.EINVAL) {
-		t.Errorf("odd program: %v", err)
-	}
-}
-
-func TestDiskUse(t *testing.T) {
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "a"), make([]byte, 1<<20), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	one := diskUse(dir)
-	if one < 1<<20 {
-		t.Errorf("one file: %d", one)
-	}
-	if err := os.Link(filepath.Join(dir, "a"), filepath.Join(dir, "b")); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink("/usr", filepath.Join(dir, "c")); err != nil {
-		t.Fatal(err)
-	}
-	if got := diskUse(dir); got > one+8192 {
-		t.Errorf("a hard and a symbolic link added %d", got-one)
-	}
-	if got := diskUse(filepath.Join(dir, "c")); got != 0 {
-		t.Errorf("through a link: %d", got)
-	}
-}
-
-func TestPrivatePages(t *testing.T) {
-	if n, err := privatePages([]byte("100 50 20 1 0 30 0\n")); err != nil || n != 30 {
-		t.Errorf("%d, %v", n, err)
-	}
-	for _, bad := range []string{"", "1 2", "1 x y"} {
-		if _, err := privatePages([]byte(bad)); err == nil {
-			t.Errorf("%q: no error", bad)
-		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"agentprocess/internal/runtime/pidone"
 	"agentprocess/internal/sandbox"
 )
 
@@ -22,7 +23,7 @@ import (
 // os/exec would copy our whole address space for a new user namespace, because
 // its child waits for its id mapping before it executes anything. Ours
 // executes at once, as an id that its namespace does not know yet, and waits
-// afterwards (opMapped): that costs a third.
+// afterwards (pidone.OpMapped): that costs a third.
 type child struct {
 	path       *byte
 	argv, envp []*byte
@@ -38,6 +39,10 @@ type child struct {
 	pidfd      int32
 	pid        int // 0 when there is none
 }
+
+// kernelSigaction is the kernel's struct sigaction with everything zero, which
+// is SIG_DFL; 64 bytes are more than any architecture has.
+type kernelSigaction [64]byte
 
 // newChild prepares a child; wire and null must stay open until it runs.
 func newChild(argv, env []string, wire, null *os.File) (*child, error) {
@@ -199,7 +204,7 @@ func (c *child) watch(life context.Context) error {
 	if !stop() {
 		<-killed
 	}
-	closeAll(int(c.pidfd))
+	pidone.CloseAll(int(c.pidfd))
 	switch {
 	case err != nil:
 		return fmt.Errorf("wait for init: %w", err)

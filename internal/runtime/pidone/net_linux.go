@@ -1,4 +1,4 @@
-package native
+package pidone
 
 import (
 	"errors"
@@ -24,46 +24,47 @@ const (
 // backlog is how many connections wait to be accepted.
 const backlog = 1024
 
-// netResult is what the set-up of the network gave.
-type netResult struct {
-	names    []string // what each descriptor is
-	fds      []int
-	redirect bool
-	notes    []string
-	err      error
+// Network is what the set-up of the network gave.
+type Network struct {
+	Names    []string // what each descriptor is
+	Files    []int    // descriptors of listening sockets
+	Redirect bool     // other TCP is turned to us
+	Notes    []string // weaknesses a person should know of
+	Err      error
 }
 
-func (r *netResult) add(name string, fd int) {
-	r.names, r.fds = append(r.names, name), append(r.fds, fd)
+// Add adds a socket; name says what it is.
+func (r *Network) Add(name string, fd int) {
+	r.Names, r.Files = append(r.Names, name), append(r.Files, fd)
 }
 
-// setUpNetwork makes lo usable and, for a gateway, listens on it and turns
+// SetUpNetwork makes lo usable and, for a gateway, listens on it and turns
 // every other TCP connection to it.
-func setUpNetwork(kind sandbox.Network) netResult {
-	var r netResult
-	if r.err = linkUp(); r.err != nil || kind != sandbox.NetworkGateway {
+func SetUpNetwork(kind sandbox.Network) Network {
+	var r Network
+	if r.Err = linkUp(); r.Err != nil || kind != sandbox.NetworkGateway {
 		return r
 	}
 	v6 := hasIPv6()
-	if r.err = r.listen(v6); r.err != nil {
+	if r.Err = r.listen(v6); r.Err != nil {
 		return r
 	}
 	if err := redirect(nftables.TableFamilyIPv4); err != nil {
-		r.notes = append(r.notes, "no redirect: TCP that ignores the proxy is unreachable instead of being judged: "+err.Error())
+		r.Notes = append(r.Notes, "no redirect: TCP that ignores the proxy is unreachable instead of being judged: "+err.Error())
 		return r
 	}
-	if r.err = anyIP("0.0.0.0/0"); r.err != nil {
+	if r.Err = anyIP("0.0.0.0/0"); r.Err != nil {
 		return r
 	}
-	r.redirect = true
+	r.Redirect = true
 	if !v6 {
 		return r
 	}
 	if err := redirect(nftables.TableFamilyIPv6); err != nil {
-		r.notes = append(r.notes, "no redirect of IPv6, which is unreachable instead: "+err.Error())
+		r.Notes = append(r.Notes, "no redirect of IPv6, which is unreachable instead: "+err.Error())
 		return r
 	}
-	r.err = anyIP("::/0")
+	r.Err = anyIP("::/0")
 	return r
 }
 
@@ -73,7 +74,7 @@ func linkUp() error {
 	if err != nil {
 		return fmt.Errorf("set lo up: %w", err)
 	}
-	defer closeAll(fd)
+	defer CloseAll(fd)
 	request, err := unix.NewIfreq("lo")
 	if err != nil {
 		return err
@@ -97,6 +98,23 @@ func anyIP(prefix string) error {
 		return fmt.Errorf("route %s to lo: %w", prefix, err)
 	}
 	return nil
+}
+
+// TryRedirect, TryAnyIP, TryLink and TryListen try the parts of SetUpNetwork,
+// for a probe.
+func TryRedirect() error { return redirect(nftables.TableFamilyIPv4) }
+
+// TryAnyIP is one of them.
+func TryAnyIP() error { return anyIP("0.0.0.0/0") }
+
+// TryLink is one of them.
+func TryLink() error { return linkUp() }
+
+// TryListen is one of them.
+func TryListen() error {
+	var r Network
+	defer func() { CloseAll(r.Files...) }()
+	return r.listen(hasIPv6())
 }
 
 // redirect turns TCP that leaves for anything but loopback to the redirect
@@ -158,7 +176,7 @@ func notLoopback(family nftables.TableFamily) []expr.Any {
 }
 
 // listen opens the gateway's sockets.
-func (r *netResult) listen(v6 bool) error {
+func (r *Network) listen(v6 bool) error {
 	type socket struct {
 		name string
 		kind int
@@ -187,7 +205,7 @@ func (r *netResult) listen(v6 bool) error {
 		if err != nil {
 			return fmt.Errorf("listen for %s on port %d: %w", s.name, s.port, err)
 		}
-		r.add(s.name, fd)
+		r.Add(s.name, fd)
 	}
 	return nil
 }
@@ -195,13 +213,13 @@ func (r *netResult) listen(v6 bool) error {
 // hasIPv6 reports whether lo has its IPv6 address.
 func hasIPv6() bool {
 	fd, err := listenOn(unix.AF_INET6, unix.SOCK_STREAM, &unix.SockaddrInet6{Addr: [16]byte(net.IPv6loopback)})
-	closeAll(fd)
+	CloseAll(fd)
 	return err == nil
 }
 
-// listenUnix binds the hook socket. The agent's own id owns it, so that it can
+// ListenUnix binds the hook socket. The agent's own id owns it, so that it can
 // connect; its directory turns read-only, so that it cannot be replaced.
-func listenUnix(name string) (int, error) {
+func ListenUnix(name string) (int, error) {
 	return listenOn(unix.AF_UNIX, unix.SOCK_STREAM, &unix.SockaddrUnix{Name: name})
 }
 
@@ -211,14 +229,14 @@ func listenOn(family, kind int, addr unix.Sockaddr) (int, error) {
 		return -1, err
 	}
 	if err := unix.Bind(fd, addr); err != nil {
-		closeAll(fd)
+		CloseAll(fd)
 		return -1, err
 	}
 	if kind == unix.SOCK_STREAM {
 		err = unix.Listen(fd, backlog)
 	}
 	if err != nil {
-		closeAll(fd)
+		CloseAll(fd)
 		return -1, errors.Join(errors.New("listen"), err)
 	}
 	return fd, nil

@@ -1,4 +1,4 @@
-package native
+package pidone
 
 import (
 	"errors"
@@ -11,12 +11,14 @@ import (
 
 // lockThread gives up, on the calling thread and so for every program it
 // starts, all that an agent must not have. It gives the Landlock ABI in force.
-func lockThread(writable []string, lim *innerLimits) (int, error) {
-	if err := lim.pin(); err != nil {
-		return 0, step("limits", err)
+func lockThread(s Setup) (int, error) {
+	if err := s.Limits.pin(); err != nil {
+		return 0, Step("limits", err)
 	}
-	if err := unix.Unshare(unix.CLONE_NEWCGROUP); err != nil && !errors.Is(err, unix.EINVAL) {
-		return 0, step("cgroup namespace", err)
+	if s.CgroupNamespace {
+		if err := unix.Unshare(unix.CLONE_NEWCGROUP); err != nil && !errors.Is(err, unix.EINVAL) {
+			return 0, Step("cgroup namespace", err)
+		}
 	}
 	// A session keyring of the host's would be shared otherwise. The filter
 	// forbids every use of keys, so a full quota is no reason to fail.
@@ -25,31 +27,27 @@ func lockThread(writable []string, lim *innerLimits) (int, error) {
 		if err := unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0); errors.Is(err, unix.EINVAL) {
 			break // beyond the last one
 		} else if err != nil {
-			return 0, step("capabilities", err)
+			return 0, Step("capabilities", err)
 		}
 	}
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		return 0, step("no new privileges", err)
+		return 0, Step("no new privileges", err)
 	}
-	abi, err := restrict(writable)
+	abi, err := restrict(s.Writable)
 	if err != nil {
-		return 0, step("landlock", err)
+		return 0, Step("landlock", err)
 	}
 	if err := dropCapabilities(); err != nil {
-		return 0, step("capabilities", err)
+		return 0, Step("capabilities", err)
 	}
-	return abi, step("seccomp", loadFilter(lim))
+	return abi, Step("seccomp", loadFilter(s.Limits))
 }
 
-// writablePaths are where an agent may write, as far as the mounts go too.
-func writablePaths(cfg *initConfig) []string {
-	var names []string
-	for _, t := range cfg.Trees {
-		if !t.ReadOnly && t.Kind != treeProc && !t.Device {
-			names = append(names, t.Target)
-		}
-	}
-	return names
+// TryLockdown locks the calling thread down as a sandbox's programs are, for a
+// probe: the thread is of no use afterwards.
+func TryLockdown() error {
+	_, err := lockThread(Setup{CgroupNamespace: true})
+	return err
 }
 
 // dropCapabilities empties the calling thread's sets. The ambient set follows

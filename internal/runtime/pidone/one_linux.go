@@ -1,4 +1,4 @@
-package native
+package pidone
 
 import (
 	"errors"
@@ -15,10 +15,10 @@ import (
 // survive that.
 const spareThreads = 3
 
-// pidOne is PID 1 of a sandbox at work: it starts programs from its locked
+// One is PID 1 of a sandbox at work: it starts programs from its locked
 // thread and reaps everything.
-type pidOne struct {
-	wire     *wire
+type One struct {
+	wire     *Wire
 	landlock int
 	open     chan struct{} // closed when programs may be started
 	served   chan error
@@ -30,39 +30,52 @@ type pidOne struct {
 	running map[int]int // pid to id of the main processes
 }
 
-// newPidOne ends the set-up: after it nothing here has a capability. No program
-// is started before run.
-func newPidOne(w *wire, cfg *initConfig, lim *innerLimits) (*pidOne, error) {
-	p := &pidOne{wire: w, open: make(chan struct{}), served: make(chan error, 1), forked: make(chan struct{}, 1), running: map[int]int{}}
+// Setup is what a runtime says of the sandbox that its PID 1 stands in.
+type Setup struct {
+	// Writable is where programs may write, as far as the mounts go too.
+	Writable []string
+	Limits   Limits
+	// CgroupNamespace hides, with a namespace of their own, which cgroup
+	// programs are in.
+	CgroupNamespace bool
+}
+
+// New ends the set-up: after it nothing here has a capability. No program
+// is started before Run.
+func New(w *Wire, s Setup) (*One, error) {
+	p := &One{wire: w, open: make(chan struct{}), served: make(chan error, 1), forked: make(chan struct{}, 1), running: map[int]int{}}
 	fd, err := unix.Open("/proc/self/oom_score_adj", unix.O_WRONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, step("proc", err)
+		return nil, Step("proc", err)
 	}
 	p.oomFD = fd
-	if err := lim.apply(); err != nil {
-		return nil, step("limits", err)
+	if err := s.Limits.apply(); err != nil {
+		return nil, Step("limits", err)
 	}
 	unix.Umask(0o022)
 	locked := make(chan error, 1)
-	go p.serve(cfg, lim, locked)
+	go p.serve(s, locked)
 	if err := <-locked; err != nil {
 		return nil, err
 	}
 	if err := dropAllCapabilities(); err != nil {
-		return nil, step("capabilities", err)
+		return nil, Step("capabilities", err)
 	}
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
-		return nil, step("dumpable", err)
+		return nil, Step("dumpable", err)
 	}
 	return p, nil
 }
 
-// run takes orders. It returns when the supervisor is gone, and PID 1 with it.
+// Landlock is the ABI in force, 0 when there is none.
+func (p *One) Landlock() int { return p.landlock }
+
+// Run takes orders. It returns when the supervisor is gone, and PID 1 with it.
 // watchMemory, in bytes, is a limit that nobody else enforces; 0 is none.
-func (p *pidOne) run(watchMemory int64) error {
+func (p *One) Run(watchMemory int64) error {
 	startThreads(spareThreads)
 	if err := resetSignals(); err != nil {
-		return step("signals", err)
+		return Step("signals", err)
 	}
 	go p.reap()
 	if watchMemory > 0 {
@@ -91,9 +104,9 @@ func startThreads(n int) {
 }
 
 // serve locks its thread down and takes orders until the channel ends.
-func (p *pidOne) serve(cfg *initConfig, lim *innerLimits, locked chan<- error) {
+func (p *One) serve(s Setup, locked chan<- error) {
 	runtime.LockOSThread() // and never unlocked: the thread is not fit for anything else
-	abi, err := lockThread(writablePaths(cfg), lim)
+	abi, err := lockThread(s)
 	p.landlock = abi
 	locked <- err
 	if err != nil {
@@ -101,7 +114,7 @@ func (p *pidOne) serve(cfg *initConfig, lim *innerLimits, locked chan<- error) {
 	}
 	<-p.open
 	for {
-		m, fds, err := p.wire.recv()
+		m, fds, err := p.wire.Recv()
 		if err != nil {
 			if errors.Is(err, io.EOF) {
 				err = nil
@@ -113,10 +126,10 @@ func (p *pidOne) serve(cfg *initConfig, lim *innerLimits, locked chan<- error) {
 		case opExec:
 			p.exec(m, fds)
 		case opSignal:
-			closeAll(fds...)
+			CloseAll(fds...)
 			p.signal(m)
 		default:
-			closeAll(fds...)
+			CloseAll(fds...)
 			p.served <- fmt.Errorf("unknown operation %q", m.Op)
 			return
 		}
@@ -124,7 +137,7 @@ func (p *pidOne) serve(cfg *initConfig, lim *innerLimits, locked chan<- error) {
 }
 
 // signal sends a signal to the process group of a program that still runs.
-func (p *pidOne) signal(m message) {
+func (p *One) signal(m Message) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for pid, id := range p.running {
@@ -135,7 +148,7 @@ func (p *pidOne) signal(m message) {
 }
 
 // reap waits for every child there is.
-func (p *pidOne) reap() {
+func (p *One) reap() {
 	for {
 		var status unix.WaitStatus
 		pid, err := unix.Wait4(-1, &status, unix.WALL, nil)
@@ -148,7 +161,7 @@ func (p *pidOne) reap() {
 	}
 }
 
-func (p *pidOne) exited(pid int, status unix.WaitStatus) {
+func (p *One) exited(pid int, status unix.WaitStatus) {
 	p.mu.Lock()
 	id, ok := p.running[pid]
 	delete(p.running, pid)
@@ -156,10 +169,10 @@ func (p *pidOne) exited(pid int, status unix.WaitStatus) {
 	if !ok {
 		return // an orphan
 	}
-	m := message{Op: opExited, ID: id, Code: status.ExitStatus()}
+	m := Message{Op: opExited, ID: id, Code: status.ExitStatus()}
 	if status.Signaled() {
 		m.Signal = int(status.Signal())
 		m.Code = 128 + m.Signal
 	}
-	_ = p.wire.send(m) // with the supervisor gone serve ends us
+	_ = p.wire.Send(m) // with the supervisor gone serve ends us
 }

@@ -1,4 +1,4 @@
-package native
+package pidone
 
 import (
 	"context"
@@ -22,13 +22,13 @@ const drainTime = 250 * time.Millisecond
 
 // started is PID 1's answer to an exec.
 type started struct {
-	message message
+	message Message
 	fds     []int
 }
 
 // process is a program in a sandbox.
 type process struct {
-	box    *box
+	link   *Link
 	id     int
 	reply  chan started
 	done   chan struct{} // closed when it ended
@@ -44,15 +44,15 @@ type process struct {
 
 var _ sandbox.Process = (*process)(nil)
 
-// Exec implements sandbox.Sandbox.
-func (x *box) Exec(ctx context.Context, cmd sandbox.Command) (sandbox.Process, error) {
+// Exec starts a program, as sandbox.Sandbox has it.
+func (x *Link) Exec(ctx context.Context, cmd sandbox.Command) (sandbox.Process, error) {
 	if len(cmd.Argv) == 0 {
 		return nil, errors.New("exec in sandbox: empty argv")
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("exec %q in sandbox: %w", cmd.Argv[0], err)
 	}
-	p := &process{box: x, reply: make(chan started, 1), done: make(chan struct{})}
+	p := &process{link: x, reply: make(chan started, 1), done: make(chan struct{})}
 	if err := p.start(ctx, cmd); err != nil {
 		return nil, fmt.Errorf("exec %q in sandbox: %w", cmd.Argv[0], err)
 	}
@@ -61,91 +61,60 @@ func (x *box) Exec(ctx context.Context, cmd sandbox.Command) (sandbox.Process, e
 
 // start starts the program and what goes with it.
 func (p *process) start(ctx context.Context, cmd sandbox.Command) error {
-	if !p.box.enter() {
+	if !p.link.enter() {
 		return errors.New("the sandbox is closed")
 	}
 	streams, err := newStdio(cmd)
 	if err != nil {
-		p.box.tasks.Done()
+		p.link.tasks.Done()
 		return err
 	}
 	defer streams.closeTheirs()
-	if err := p.box.launch(ctx, p, cmd, streams); err != nil {
+	if err := p.link.launch(ctx, p, cmd, streams); err != nil {
 		streams.closeOurs()
-		p.box.tasks.Done()
+		p.link.tasks.Done()
 		return err
 	}
 	p.copyStreams(cmd, streams)
 	go func() {
-		defer p.box.tasks.Done()
+		defer p.link.tasks.Done()
 		p.follow(ctx)
 	}()
 	return nil
 }
 
-// enter adds a task unless the sandbox is being closed.
-func (x *box) enter() bool {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.closing {
-		return false
-	}
-	x.tasks.Add(1)
-	return true
-}
-
 // launch asks PID 1 to start the program and waits for its answer.
-func (x *box) launch(ctx context.Context, p *process, cmd sandbox.Command, streams *stdioPipes) error {
-	x.mu.Lock()
-	x.last++
-	p.id, p.oomsAt = x.last, x.measure().OOMKills
-	x.running[p.id] = p
-	x.mu.Unlock()
+func (x *Link) launch(ctx context.Context, p *process, cmd sandbox.Command, streams *stdioPipes) error {
+	x.register(p)
 	req := execRequest{Argv: cmd.Argv, Env: cmd.Env, Dir: cmd.Dir, Stdio: streams.have}
 	if cmd.TTY != nil {
 		req.TTY, req.Rows, req.Cols = true, cmd.TTY.Rows, cmd.TTY.Cols
 	}
-	if err := x.one.wire.sendPayload(message{Op: opExec, ID: p.id}, req, streams.descriptors()...); err != nil {
+	if err := x.Wire.SendPayload(Message{Op: opExec, ID: p.id}, req, streams.descriptors()...); err != nil {
 		x.forget(p.id)
 		return errors.Join(err, x.ended())
 	}
 	select {
 	case r := <-p.reply:
 		return p.begin(r)
-	case <-x.one.done:
+	case <-x.Init.Ended():
 		x.forget(p.id)
 		return errors.Join(errors.New("the sandbox ended"), x.ended())
 	case <-ctx.Done():
-		_ = x.one.wire.send(message{Op: opSignal, ID: p.id, Signal: int(unix.SIGKILL)}) // ended is as good
+		_ = x.Wire.Send(Message{Op: opSignal, ID: p.id, Signal: int(unix.SIGKILL)}) // ended is as good
 		select {
 		case r := <-p.reply: // soon: orders are taken one after the other
-			closeAll(r.fds...)
-		case <-x.one.done:
+			CloseAll(r.fds...)
+		case <-x.Init.Ended():
 		}
 		return ctx.Err()
-	}
-}
-
-func (x *box) forget(id int) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	delete(x.running, id)
-}
-
-// ended says why a sandbox is no longer there, nil while it is.
-func (x *box) ended() error {
-	select {
-	case <-x.one.done:
-		return x.one.err
-	default:
-		return nil
 	}
 }
 
 // begin takes PID 1's answer.
 func (p *process) begin(r started) error {
 	if r.message.Error != "" {
-		closeAll(r.fds...)
+		CloseAll(r.fds...)
 		if r.message.Errno != 0 {
 			return &execError{r.message.Error, syscall.Errno(r.message.Errno)}
 		}
@@ -153,11 +122,11 @@ func (p *process) begin(r started) error {
 	}
 	for i, fd := range r.fds {
 		if i > 0 {
-			closeAll(fd)
+			CloseAll(fd)
 			continue
 		}
 		if err := unix.SetNonblock(fd, true); err != nil {
-			closeAll(fd)
+			CloseAll(fd)
 			return err
 		}
 		p.master = os.NewFile(uintptr(fd), "terminal")
@@ -214,7 +183,7 @@ func (p *process) Signal(sig syscall.Signal) error {
 		return os.ErrProcessDone
 	default:
 	}
-	if err := p.box.one.wire.send(message{Op: opSignal, ID: p.id, Signal: int(sig)}); err != nil {
+	if err := p.link.Wire.Send(Message{Op: opSignal, ID: p.id, Signal: int(sig)}); err != nil {
 		return errors.Join(os.ErrProcessDone, err)
 	}
 	return nil

@@ -1,4 +1,4 @@
-package native
+package pidone
 
 import (
 	"bytes"
@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// innerLimits are the limits that PID 1 keeps, where no cgroup does.
-type innerLimits struct {
+// Limits are the limits that PID 1 keeps, where no cgroup does.
+type Limits struct {
 	Processes uint64 `json:"processes,omitempty"` // RLIMIT_NPROC
 	FileSize  uint64 `json:"file_size,omitempty"` // RLIMIT_FSIZE
 	Data      uint64 `json:"data,omitempty"`      // RLIMIT_DATA
@@ -22,17 +22,17 @@ type innerLimits struct {
 	CPUs int `json:"cpus,omitempty"`
 }
 
-// dataHeadroom is what RLIMIT_DATA allows a process beyond twice the memory
+// DataHeadroom is what RLIMIT_DATA allows a process beyond twice the memory
 // limit. It bounds what one process can take between two looks of the watcher;
 // it must not be tight, since it counts what is only reserved: at 512 MiB some
 // JavaScript engines do not start.
-const dataHeadroom = 1 << 30
+const DataHeadroom = 1 << 30
 
-// watchInterval is how often memory is measured where no cgroup does it.
-const watchInterval = 200 * time.Millisecond
+// WatchInterval is how often memory is measured where no cgroup does it.
+const WatchInterval = 200 * time.Millisecond
 
 // apply sets the resource limits of this process, which programs inherit.
-func (l innerLimits) apply() error {
+func (l Limits) apply() error {
 	for _, r := range []struct {
 		name     string
 		resource int
@@ -62,7 +62,7 @@ func (l innerLimits) apply() error {
 
 // pin keeps the calling thread, and what it starts, on some of the processors
 // it may use.
-func (l innerLimits) pin() error {
+func (l Limits) pin() error {
 	if l.CPUs == 0 {
 		return nil
 	}
@@ -101,8 +101,8 @@ func hostSpread(n int) int {
 
 // watchMemory kills the biggest program whenever all together have more than
 // limit: what a memory cgroup does, where there is none.
-func (p *pidOne) watchMemory(limit int64) {
-	tick := time.NewTicker(watchInterval)
+func (p *One) watchMemory(limit int64) {
+	tick := time.NewTicker(WatchInterval)
 	defer tick.Stop()
 	for range tick.C {
 		total, biggest := memoryUse()
@@ -110,7 +110,7 @@ func (p *pidOne) watchMemory(limit int64) {
 			continue
 		}
 		if unix.Kill(biggest, unix.SIGKILL) == nil {
-			_ = p.wire.send(message{Op: opOOM}) // with the supervisor gone serve ends us
+			_ = p.wire.Send(Message{Op: opOOM}) // with the supervisor gone serve ends us
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package native
+package pidone
 
 import (
 	"errors"
@@ -17,15 +17,18 @@ const (
 	rightsDevice = ll.AccessFSWriteFile | ll.AccessFSTruncate | ll.AccessFSIoctlDev
 )
 
-// landlockABI is what the kernel offers; 0 is nothing. It is asked by calling
+// LandlockABI is what the kernel offers; 0 is nothing. It is asked by calling
 // it: some kernels have it without listing it.
-func landlockABI() int {
+func LandlockABI() int {
 	abi, err := ll.LandlockGetABIVersion()
 	if err != nil || abi < 0 {
 		return 0
 	}
 	return abi
 }
+
+// LandlockUsable reports whether an ABI is one that we use.
+func LandlockUsable(abi int) bool { return handledRights(abi) != 0 }
 
 // handledRights are the file rights of an ABI. ABI 1 is left out: without
 // REFER every rename between directories would fail.
@@ -46,7 +49,7 @@ func handledRights(abi int) uint64 {
 // the named places may be written. It is one ruleset with its scopes: a second
 // layer would forbid every rename between directories.
 func restrict(writable []string) (int, error) {
-	abi := landlockABI()
+	abi := LandlockABI()
 	rights := handledRights(abi)
 	if rights == 0 {
 		return 0, nil
@@ -59,7 +62,7 @@ func restrict(writable []string) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("landlock ruleset: %w", err)
 	}
-	defer closeAll(fd)
+	defer CloseAll(fd)
 	if err := allowPath(fd, "/", rightsRead&rights); err != nil {
 		return 0, err
 	}
@@ -88,7 +91,7 @@ func allowPath(ruleset int, name string, rights uint64) error {
 	if err != nil {
 		return fmt.Errorf("landlock rule for %q: %w", name, err)
 	}
-	defer closeAll(fd)
+	defer CloseAll(fd)
 	dir, err := isDir(fd)
 	if err != nil {
 		return fmt.Errorf("landlock rule for %q: %w", name, err)
@@ -101,4 +104,13 @@ func allowPath(ruleset int, name string, rights uint64) error {
 		return fmt.Errorf("landlock rule for %q: %w", name, err)
 	}
 	return nil
+}
+
+// isDir reports whether an open descriptor is a directory.
+func isDir(fd int) (bool, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return false, err
+	}
+	return st.Mode&unix.S_IFMT == unix.S_IFDIR, nil
 }

@@ -1,4 +1,4 @@
-package native
+package pidone
 
 import (
 	"encoding/binary"
@@ -17,11 +17,11 @@ import (
 // ip6OriginalDst is IP6T_SO_ORIGINAL_DST, which has SO_ORIGINAL_DST's number.
 const ip6OriginalDst = unix.SO_ORIGINAL_DST
 
-// newSockets turns the descriptors of PID 1's sockets into the gateway's.
-func newSockets(names []string, fds []int) (sandbox.Sockets, error) {
+// NewSockets turns the descriptors of PID 1's sockets into the gateway's.
+func NewSockets(names []string, fds []int) (sandbox.Sockets, error) {
 	var s sandbox.Sockets
 	if len(names) != len(fds) {
-		closeAll(fds...)
+		CloseAll(fds...)
 		return s, fmt.Errorf("sockets of the sandbox: %d names for %d descriptors", len(names), len(fds))
 	}
 	var errs error
@@ -30,7 +30,7 @@ func newSockets(names []string, fds []int) (sandbox.Sockets, error) {
 		errs = errors.Join(errs, addSocket(&s, name, f), f.Close())
 	}
 	if errs != nil {
-		return s, errors.Join(errs, closeSockets(s))
+		return s, errors.Join(errs, CloseSockets(s))
 	}
 	if len(names) > 0 {
 		s.OriginalDst = originalDst
@@ -65,8 +65,8 @@ func addSocket(s *sandbox.Sockets, name string, f *os.File) error {
 	return nil
 }
 
-// closeSockets closes what is open; one that its user closed is fine.
-func closeSockets(s sandbox.Sockets) error {
+// CloseSockets closes what is open; one that its user closed is fine.
+func CloseSockets(s sandbox.Sockets) error {
 	all := []interface{ Close() error }{}
 	for _, l := range append(append([]net.Listener{s.Proxy, s.Hook}, s.Redirect...), s.DNSTCP...) {
 		if l != nil {

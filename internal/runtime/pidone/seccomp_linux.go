@@ -1,4 +1,4 @@
-package native
+package pidone
 
 import (
 	"bytes"
@@ -13,7 +13,7 @@ import (
 )
 
 // loadFilter puts the filter that fits the limits on the calling thread.
-func loadFilter(lim *innerLimits) error {
+func loadFilter(lim Limits) error {
 	variant := seccomp.Plain
 	if lim.CPUs > 0 {
 		variant = seccomp.Pinned

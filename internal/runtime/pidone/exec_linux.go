@@ -1,4 +1,4 @@
-package native
+package pidone
 
 import (
 	"cmp"
@@ -32,11 +32,11 @@ const defaultPath = "/usr/local/bin:/usr/bin:/bin"
 const childOOMScore = "300"
 
 // exec starts a program and tells how that went.
-func (p *pidOne) exec(m message, fds []int) {
+func (p *One) exec(m Message, fds []int) {
 	// Held until the start was told: a short program's end must come after it.
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	reply := message{Op: opStarted, ID: m.ID}
+	reply := Message{Op: opStarted, ID: m.ID}
 	master, err := p.start(m.ID, fds)
 	if err != nil {
 		reply.Error = err.Error()
@@ -45,21 +45,21 @@ func (p *pidOne) exec(m message, fds []int) {
 		}
 	}
 	if master >= 0 {
-		_ = p.wire.send(reply, master) // with the supervisor gone serve ends us
-		closeAll(master)
+		_ = p.wire.Send(reply, master) // with the supervisor gone serve ends us
+		CloseAll(master)
 		return
 	}
-	_ = p.wire.send(reply)
+	_ = p.wire.Send(reply)
 }
 
 // start starts a program; it gives the master of its terminal, or -1.
-func (p *pidOne) start(id int, fds []int) (int, error) {
-	defer func() { closeAll(fds...) }()
+func (p *One) start(id int, fds []int) (int, error) {
+	defer func() { CloseAll(fds...) }()
 	if len(fds) == 0 {
 		return -1, errors.New("no request")
 	}
 	var req execRequest
-	err := readPayload(fds[0], &req)
+	err := ReadPayload(fds[0], &req)
 	fds = fds[1:]
 	if err != nil {
 		return -1, err
@@ -76,14 +76,14 @@ func (p *pidOne) start(id int, fds []int) (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	defer closeAll(null)
+	defer CloseAll(null)
 	master := -1
 	if req.TTY {
 		m, slave, err := openTerminal(req.Rows, req.Cols)
 		if err != nil {
 			return -1, fmt.Errorf("terminal: %w", err)
 		}
-		defer closeAll(slave)
+		defer CloseAll(slave)
 		master = m
 		attr.Sys.Setctty = true // of descriptor 0
 		attr.Files = []uintptr{uintptr(slave), uintptr(slave), uintptr(slave)}
@@ -91,7 +91,7 @@ func (p *pidOne) start(id int, fds []int) (int, error) {
 		return -1, err
 	}
 	if err := p.fork(id, name, req.Argv, attr); err != nil {
-		closeAll(master)
+		CloseAll(master)
 		return -1, fmt.Errorf("start %q: %w", name, err)
 	}
 	return master, nil
@@ -99,7 +99,7 @@ func (p *pidOne) start(id int, fds []int) (int, error) {
 
 // fork starts the program and registers it before its end can be seen: p.mu
 // is held.
-func (p *pidOne) fork(id int, name string, argv []string, attr *syscall.ProcAttr) error {
+func (p *One) fork(id int, name string, argv []string, attr *syscall.ProcAttr) error {
 	// A child inherits the score; raising and lowering it again needs no
 	// privilege. It is a preference, so an error is not worth a failure.
 	_, _ = unix.Pwrite(p.oomFD, []byte(childOOMScore), 0)
@@ -168,16 +168,16 @@ func openTerminal(rows, cols uint16) (master, slave int, err error) {
 		return -1, -1, err
 	}
 	if err := unix.IoctlSetPointerInt(master, unix.TIOCSPTLCK, 0); err != nil {
-		closeAll(master)
+		CloseAll(master)
 		return -1, -1, err
 	}
 	if err := unix.IoctlSetWinsize(master, unix.TIOCSWINSZ, &unix.Winsize{Row: rows, Col: cols}); err != nil {
-		closeAll(master)
+		CloseAll(master)
 		return -1, -1, err
 	}
 	fd, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(master), unix.TIOCGPTPEER, uintptr(unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC))
 	if errno != 0 {
-		closeAll(master)
+		CloseAll(master)
 		return -1, -1, errno
 	}
 	return master, int(fd), nil

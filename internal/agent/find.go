@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"runtime"
 	"strings"
+	"sync"
 	"time"
 
 	"agentprocess/internal/execx"
@@ -196,7 +197,7 @@ func platform(stat func(string) (fs.FileInfo, error)) string {
 }
 
 // versionLine is what `claude --version` prints.
-var versionLine = regexp.MustCompile(`^(\d+\.\d+\.\d+[0-9A-Za-z.+-]*) \(Claude Code\)`)
+var versionLine = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(\d+\.\d+\.\d+[0-9A-Za-z.+-]*) \(Claude Code\)`) })
 
 // knownVersion remembers what an executable answered, for as long as it is the
 // same file: asking takes a third of a second.
@@ -242,7 +243,7 @@ func askVersion(ctx context.Context, path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	found := versionLine.FindSubmatch(out)
+	found := versionLine().FindSubmatch(out)
 	if found == nil {
 		return "", fmt.Errorf("%q does not answer --version as Claude Code does: %q", path, firstLine(string(out)))
 	}

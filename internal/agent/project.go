@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"agentprocess/internal/sandbox"
 )
@@ -306,7 +307,9 @@ func pointAtCopies(settings map[string]any) {
 }
 
 // hookScript is a path into .claude/hooks of the project, as commands have it.
-var hookScript = regexp.MustCompile(`(^|[\s"'=;&|(])((?:"\$CLAUDE_PROJECT_DIR"|"\$\{CLAUDE_PROJECT_DIR\}"|\$CLAUDE_PROJECT_DIR|\$\{CLAUDE_PROJECT_DIR\}|\.)/)?(\.claude/hooks/)`)
+var hookScript = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(^|[\s"'=;&|(])((?:"\$CLAUDE_PROJECT_DIR"|"\$\{CLAUDE_PROJECT_DIR\}"|\$CLAUDE_PROJECT_DIR|\$\{CLAUDE_PROJECT_DIR\}|\.)/)?(\.claude/hooks/)`)
+})
 
 // pointAtCopy makes the command under a key run the copy of a script: the one
 // in the tree is the agent's to change.
@@ -317,7 +320,7 @@ func pointAtCopy(m map[string]any, key string) {
 }
 
 func copied(command string) string {
-	return hookScript.ReplaceAllString(command, "${1}"+projectDir+"/${3}")
+	return hookScript().ReplaceAllString(command, "${1}"+projectDir+"/${3}")
 }
 
 // jsonObject reads exactly one JSON object.

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -40,7 +41,7 @@ type trustOptions struct {
 const digestLength = 32
 
 // commit is a whole commit id, which may be offered for typing.
-var commit = regexp.MustCompile(`^[0-9a-f]{40,64}$`)
+var commit = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[0-9a-f]{40,64}$`) })
 
 func newCmdTrust(d *deps, open func(context.Context) (trustService, error)) *cobra.Command {
 	o := trustOptions{open: open}
@@ -204,7 +205,7 @@ func (d *deps) printTrust(seen trust.Report) {
 	}
 	if len(seen.Untrusted) > 0 {
 		fmt.Fprintf(out, "not trusted, and inert: %s\n", kindsOf(seen.Untrusted))
-		if commit.MatchString(seen.Base) {
+		if commit().MatchString(seen.Base) {
 			fmt.Fprintf(out, "read a file: %s\n", paint.Cyan("git show "+seen.Base[:12]+":PATH"))
 		}
 		fmt.Fprintf(out, "digest: %s\n", digestOf(seen)[:digestLength])

@@ -6,16 +6,19 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
-var sizePattern = regexp.MustCompile(`^([0-9][0-9_]*(?:\.[0-9]+)?)\s*(?i:([kmgt]?)(i?b)?)$`)
+var sizePattern = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^([0-9][0-9_]*(?:\.[0-9]+)?)\s*(?i:([kmgt]?)(i?b)?)$`)
+})
 
 // ParseSize reads a number of bytes: "512MB", "2G", "1.5 GiB", "1048576". Every
 // unit is a power of 1024, as for the memory of containers and services. Zero
 // is refused: it could mean nothing or everything.
 func ParseSize(s string) (int64, error) {
-	m := sizePattern.FindStringSubmatch(strings.TrimSpace(s))
+	m := sizePattern().FindStringSubmatch(strings.TrimSpace(s))
 	if m == nil {
 		return 0, fmt.Errorf("size %q: wants a number and a unit such as \"512MB\" or \"2GB\"", s)
 	}
@@ -43,13 +46,13 @@ func FormatSize(n int64) string {
 	return strings.TrimSuffix(strconv.FormatFloat(f, 'f', 1, 64), ".0") + units[i]
 }
 
-var dayPattern = regexp.MustCompile(`^([0-9]+(?:\.[0-9]+)?)d(.*)$`)
+var dayPattern = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^([0-9]+(?:\.[0-9]+)?)d(.*)$`) })
 
 // ParseDuration reads a time span: "90s", "1h30m", "2d", "1d12h". It must be
 // above zero.
 func ParseDuration(s string) (time.Duration, error) {
 	rest, days := strings.TrimSpace(s), 0.0
-	if m := dayPattern.FindStringSubmatch(rest); m != nil {
+	if m := dayPattern().FindStringSubmatch(rest); m != nil {
 		var err error
 		if days, err = strconv.ParseFloat(m[1], 64); err != nil {
 			return 0, fmt.Errorf("duration %q: %w", s, err)

@@ -208,14 +208,16 @@ func neverRan() []string {
 var (
 	// hookDenied is the result of a call that a hook has stopped; when it was
 	// the client that failed, there is no receipt.
-	hookDenied = regexp.MustCompile(`^PreToolUse:\S+ hook error: \[`)
+	hookDenied = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^PreToolUse:\S+ hook error: \[`) })
 	// misfit is the result of a call whose modified input the CLI refused.
-	misfit = regexp.MustCompile(`^PreToolUse hook for \S+ returned updatedInput that failed schema validation: `)
+	misfit = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^PreToolUse hook for \S+ returned updatedInput that failed schema validation: `)
+	})
 )
 
 // stopped says whether a result is the CLI's word that the tool did not run.
 func stopped(p audit.ToolResult) bool {
-	return p.IsError && (hookDenied.MatchString(p.Text) ||
+	return p.IsError && (hookDenied().MatchString(p.Text) ||
 		slices.ContainsFunc(neverRan(), func(prefix string) bool { return strings.HasPrefix(p.Text, prefix) }))
 }
 
@@ -235,7 +237,7 @@ func (r *Receipts) result(p audit.ToolResult) error {
 		return fmt.Errorf("%w: %q", ErrNoReceipt, p.ID)
 	case was.denied:
 		return fmt.Errorf("%w: %q", ErrIgnoredDenial, p.ID)
-	case was.modified != nil && (!p.IsError || !misfit.MatchString(p.Text)):
+	case was.modified != nil && (!p.IsError || !misfit().MatchString(p.Text)):
 		return fmt.Errorf("%w: %q", ErrNotModified, p.ID)
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 
 	"agentprocess/internal/audit"
 	"agentprocess/internal/sandbox"
@@ -11,11 +12,11 @@ import (
 )
 
 // typableID is an id that may be offered for typing.
-var typableID = regexp.MustCompile(`^q-[0-9a-z]{1,16}$`)
+var typableID = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^q-[0-9a-z]{1,16}$`) })
 
 // AnswerCommands are what answers a question, to be typed as they stand.
 func AnswerCommands(id string) []string {
-	if !typableID.MatchString(id) {
+	if !typableID().MatchString(id) {
 		return nil
 	}
 	return []string{"agent-process policy answer " + id + " allow", "agent-process policy answer " + id + ` deny "REASON"`}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 
 	"agentprocess/internal/audit"
 	"agentprocess/internal/term"
@@ -135,7 +136,7 @@ func denialText(d Denial) string {
 	if d.By != "" {
 		parts = append(parts, "by "+term.Visible(d.By))
 	}
-	if typable.MatchString(d.Fix) {
+	if typable().MatchString(d.Fix) {
 		parts = append(parts, "allow: --allow "+d.Fix)
 	}
 	if d.ID != "" {
@@ -146,7 +147,7 @@ func denialText(d Denial) string {
 
 // typable is what may be offered for typing into a shell as it is: no rule
 // that needs quotes, and nothing an agent could have smuggled in.
-var typable = regexp.MustCompile(`^[A-Za-z0-9*][A-Za-z0-9.:*_/\[\]-]*$`)
+var typable = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9*][A-Za-z0-9.:*_/\[\]-]*$`) })
 
 func (l *Live) request(r audit.Request, fresh bool) {
 	switch {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // messages is the part of a request to the Messages API that scripts look at.
@@ -84,7 +85,7 @@ func (m messages) turn() int {
 	return n
 }
 
-var workingDirectory = regexp.MustCompile(`(?m)[Ww]orking directory(?: is)?: *(/[^\r\n<]*)`)
+var workingDirectory = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?m)[Ww]orking directory(?: is)?: *(/[^\r\n<]*)`) })
 
 // cwd is the working directory the client told the model, "." if none.
 func (m messages) cwd() string {
@@ -93,7 +94,7 @@ func (m messages) cwd() string {
 		texts = append(texts, string(msg.Content))
 	}
 	for _, text := range texts {
-		if found := workingDirectory.FindStringSubmatch(text); found != nil {
+		if found := workingDirectory().FindStringSubmatch(text); found != nil {
 			return strings.TrimSpace(found[1])
 		}
 	}

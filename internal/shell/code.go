@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // others are programs that run what is in an option, or code of a language.
@@ -258,16 +259,18 @@ func (f *finder) make(c *call) {
 
 // awkNoise is what may hold a bar or a word without meaning it: strings,
 // patterns between slashes, comments.
-var awkNoise = regexp.MustCompile(`"(?:[^"\\\n]|\\.)*"|#[^\n]*|(^|[(,{;!~&|\n=])(\s*)/(?:[^/\\\n\[]|\\.|\[[^\]\n]*\])*/`)
+var awkNoise = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`"(?:[^"\\\n]|\\.)*"|#[^\n]*|(^|[(,{;!~&|\n=])(\s*)/(?:[^/\\\n\[]|\\.|\[[^\]\n]*\])*/`)
+})
 
-var awkStarts = regexp.MustCompile(`\bsystem\b|@|\|`)
+var awkStarts = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\bsystem\b|@|\|`) })
 
 // awk runs commands only with system(), a pipe or an extension.
 func (f *finder) awk(c *call) {
 	args := c.args()
 	check := func(w field) {
-		text := awkNoise.ReplaceAllString(w.Text, "$1")
-		if !w.Known || awkStarts.MatchString(strings.ReplaceAll(text, "||", " ")) {
+		text := awkNoise().ReplaceAllString(w.Text, "$1")
+		if !w.Known || awkStarts().MatchString(strings.ReplaceAll(text, "||", " ")) {
 			f.unknown("awk code")
 		}
 	}

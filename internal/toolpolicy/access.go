@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"agentprocess/internal/shell"
 )
@@ -28,7 +29,7 @@ type target struct {
 	vague bool
 }
 
-var modePattern = regexp.MustCompile(`^[ugoa0-7+=,rwxXst-]+$`)
+var modePattern = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[ugoa0-7+=,rwxXst-]+$`) })
 
 // accesses says which of its operands a program reads, writes or deletes.
 type accesses struct {
@@ -107,7 +108,7 @@ func (a *accesses) program() {
 	case "patch":
 		a.each(ops[:min(1, len(ops))], write)
 	case "chmod", "setfacl", "chattr":
-		if len(ops) > 0 && modePattern.MatchString(ops[0].text) { // -x is no operand
+		if len(ops) > 0 && modePattern().MatchString(ops[0].text) { // -x is no operand
 			ops = ops[1:]
 		}
 		a.each(ops, write)

@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 
@@ -17,7 +18,7 @@ func openLine(call *subject, line string) scene {
 	for _, why := range script.Unknown {
 		switch language, isCode := strings.CutSuffix(why, " code"); {
 		case isCode && isLanguage(language):
-			if starterPattern.MatchString(line) {
+			if starterPattern().MatchString(line) {
 				sc.code, sc.codeIn = line, language
 			}
 		case why == "file to sh", strings.HasPrefix(why, "file \""), why == "file of source is not known", why == "file of . is not known":
@@ -51,7 +52,9 @@ func isLanguage(name string) bool {
 }
 
 // starterPattern finds what starts programs in the languages there are.
-var starterPattern = regexp.MustCompile("(?i)system|subprocess|popen|spawn|exec|child_process|\\bqx\\b|%x|`|shell_|shell=|\\brun\\b|\\|\\s*getline|print\\s*\\|")
+var starterPattern = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile("(?i)system|subprocess|popen|spawn|exec|child_process|\\bqx\\b|%x|`|shell_|shell=|\\brun\\b|\\|\\s*getline|print\\s*\\|")
+})
 
 // mentions says whether code names the program and the words of a pattern.
 func (p *wordPattern) mentions(code string) bool {

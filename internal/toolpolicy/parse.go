@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/pelletier/go-toml/v2"
@@ -27,8 +28,8 @@ const (
 )
 
 var (
-	idPattern   = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,63}$`)
-	sizePattern = regexp.MustCompile(`^(?i)([0-9]{1,9})\s*(?:([kmg])i?)?b?$`)
+	idPattern   = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,63}$`) })
+	sizePattern = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^(?i)([0-9]{1,9})\s*(?:([kmg])i?)?b?$`) })
 )
 
 // hookNames are the hooks a project can have.
@@ -232,7 +233,7 @@ func (v value) refs(key string) (all []ref) {
 		return nil // disable = [] says what it means
 	}
 	for _, t := range v.texts(key) {
-		if !idPattern.MatchString(t.string) {
+		if !idPattern().MatchString(t.string) {
 			v.parser.problem(t.at, "%s: %q is no id of a rule", key, t.string)
 			continue
 		}
@@ -283,7 +284,7 @@ func (v value) size(key string) int64 {
 		return 0
 	}
 	n := int64(-1)
-	if m := sizePattern.FindStringSubmatch(strings.TrimSpace(s)); m != nil {
+	if m := sizePattern().FindStringSubmatch(strings.TrimSpace(s)); m != nil {
 		if i, err := strconv.ParseInt(m[1], 10, 64); err == nil {
 			n = i << (10 * (strings.Index("kmg", strings.ToLower(m[2])) + 1) * min(len(m[2]), 1))
 		}

@@ -191,7 +191,7 @@ func (r *ruleText) check() (errs []error) {
 			errs = append(errs, errors.New(text))
 		}
 	}
-	wrong(!idPattern.MatchString(r.id), "id: wants letters a-z, digits and dashes, 64 at most")
+	wrong(!idPattern().MatchString(r.id), "id: wants letters a-z, digits and dashes, 64 at most")
 	wrong(reserved(r.id), "id: is what verdicts without a rule are called")
 	wrong(r.action == "", "has no action")
 	wrong((r.action == Deny || r.action == Ask) && strings.TrimSpace(r.reason) == "", "has no reason: the model reads it instead of the tool's result")

@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"agentprocess/internal/sandbox"
@@ -88,10 +89,10 @@ func heldPin(name, run string) string { return "refs/agents/" + heldName + "/" +
 func (w *Workspace) run() string { return filepath.Base(w.runDir) }
 
 // runPattern is what a run with a scope may be called: it becomes part of a ref.
-var runPattern = regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$`)
+var runPattern = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$`) })
 
 func validRun(run string) error {
-	if !runPattern.MatchString(run) || strings.HasSuffix(run, ".lock") {
+	if !runPattern().MatchString(run) || strings.HasSuffix(run, ".lock") {
 		return sandbox.Fail(sandbox.CodeUsage, fmt.Errorf("%q is no name of a run", run), "")
 	}
 	return nil

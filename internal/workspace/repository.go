@@ -122,14 +122,14 @@ func userEnviron(environ []string) []string {
 }
 
 // versionPattern finds the version in the output of `git version`.
-var versionPattern = regexp.MustCompile(`(\d+)\.(\d+)`)
+var versionPattern = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(\d+)\.(\d+)`) })
 
 func checkVersion(ctx context.Context, environ []string) error {
 	out, err := execx.Output(ctx, execx.Cmd{Argv: []string{"git", "version"}, Env: userEnviron(environ)})
 	if err != nil {
 		return sandbox.Fail(sandbox.CodeRepository, fmt.Errorf("git does not run: %w", err), "install git")
 	}
-	m := versionPattern.FindStringSubmatch(string(out))
+	m := versionPattern().FindStringSubmatch(string(out))
 	if m == nil {
 		return sandbox.Fail(sandbox.CodeRepository, fmt.Errorf("git version %q is not understood", strings.TrimSpace(string(out))), "install git")
 	}

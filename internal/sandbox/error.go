@@ -18,6 +18,7 @@ const (
 	CodeProof      Code = "proof-failed"
 	CodeBusy       Code = "agent-running"
 	CodeAgent      Code = "agent-unavailable"
+	CodeConflict   Code = "conflict"
 )
 
 // Error is an error with a code, and a hint that says what to do next.
@@ -83,6 +84,8 @@ func ExitStatus(err error) int {
 		return 17
 	case CodeAgent:
 		return 18
+	case CodeConflict:
+		return 19
 	default:
 		return 1
 	}

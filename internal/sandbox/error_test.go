@@ -51,7 +51,7 @@ func TestExitStatusesDiffer(t *testing.T) {
 		add(o.ExitStatus(), string(o))
 	}
 	for _, c := range []Code{
-		CodeInternal, CodeUsage, CodeRuntime, CodeCredential, CodeNameInUse, CodeRepository, CodeNotFound, CodePolicy, CodeProof, CodeBusy, CodeAgent,
+		CodeInternal, CodeUsage, CodeRuntime, CodeCredential, CodeNameInUse, CodeRepository, CodeNotFound, CodePolicy, CodeProof, CodeBusy, CodeAgent, CodeConflict,
 	} {
 		add(ExitStatus(Fail(c, errors.New("x"), "")), string(c))
 	}

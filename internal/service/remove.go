@@ -85,16 +85,16 @@ func (s *Service) waitGone(ctx context.Context, run sandbox.Run) error {
 
 // Removed says what Remove took away.
 type Removed struct {
-	Name string
+	Name string `json:"name"`
 	// UndoCommand brings the branch back, with nothing but git; empty when
 	// there was no branch.
-	UndoCommand string
+	UndoCommand string `json:"undo_command,omitempty"`
 	// Entry is what Undo takes to bring all of it back; 0 when nothing went.
-	Entry int
+	Entry int `json:"undo,omitempty"`
 	// More are refs that keep what else the agent made.
-	More []string
+	More []string `json:"more,omitempty"`
 	// Held are commands that show what was not let in, which stays.
-	Held []string
+	Held []string `json:"held,omitempty"`
 }
 
 // Remove removes an agent: its branch, worktree and run. What was on the

@@ -8,8 +8,8 @@ import (
 
 // Flag is a changed path that a person should look at before it is used.
 type Flag struct {
-	Path   string
-	Reason string
+	Path   string `json:"path"`
+	Reason string `json:"reason"`
 }
 
 // flagRule says why a path is flagged. A pattern with a slash is matched

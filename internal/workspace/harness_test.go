@@ -36,6 +36,8 @@ func TestMain(m *testing.M) {
 		helperFail(startMain())
 	case "import":
 		helperFail(importMain())
+	case "home":
+		helperFail(homeMain())
 	}
 }
 

@@ -40,7 +40,7 @@ func (r *Repository) Trash(ctx context.Context, name string, notes map[string]st
 		}
 		tip := refs[branchRef(name)]
 		if tip == "" {
-			return sandbox.Fail(sandbox.CodeNotFound, fmt.Errorf("agent %q has no branch %q", name, Branch(name)), "see which there are: agent-process list")
+			return noBranch(name)
 		}
 		var script string
 		var after map[string]string

@@ -5,6 +5,7 @@ package workspace
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -126,6 +127,7 @@ func (f *fixture) symlink(to, name string) {
 // T-H1: whatever the state of the person's worktree, each way home either
 // succeeds and keeps every byte of theirs, or refuses first and changes nothing.
 func TestHomeKeepsWhatIsThePersons(t *testing.T) {
+	t.Parallel()
 	type way struct {
 		name    string
 		run     func(r *Repository) error
@@ -164,7 +166,7 @@ func TestHomeKeepsWhatIsThePersons(t *testing.T) {
 	} {
 		for name, make := range situations() {
 			// What keeps files safe is one part of all ways: three show it.
-			if w.brief && contains(always[1:], name) {
+			if w.brief && slices.Contains(always[1:], name) {
 				continue
 			}
 			t.Run(w.name+"/"+name, func(t *testing.T) {
@@ -175,7 +177,7 @@ func TestHomeKeepsWhatIsThePersons(t *testing.T) {
 				before, mine := f.everything(), f.mine()
 				objects := f.git("count-objects", "-v")
 				err := w.run(r)
-				if refuse := contains(w.refused, name); refuse != (err != nil) {
+				if refuse := slices.Contains(w.refused, name); refuse != (err != nil) {
 					t.Fatalf("error %v, want refused: %t", err, refuse)
 				}
 				if err != nil {
@@ -223,15 +225,6 @@ func (f *fixture) copy(t testing.TB) *fixture {
 	}
 	c.cfg.StateDir, c.cfg.CacheDir, c.cfg.Environ = moved(f.cfg.StateDir), moved(f.cfg.CacheDir), c.env
 	return c
-}
-
-func contains(list []string, s string) bool {
-	for _, e := range list {
-		if e == s {
-			return true
-		}
-	}
-	return false
 }
 
 // withoutJournal is everything without the refs of the journal.

@@ -24,7 +24,7 @@ func (m *merge) replay(ctx context.Context) (last string, err error) {
 		return "", err
 	}
 	defer func() { err = errors.Join(err, s.remove()) }()
-	if last, err = m.replayIn(ctx, s, todo); err != nil { // tried where it leaves nothing
+	if _, err = m.replayIn(ctx, s, todo); err != nil { // tried where it leaves nothing
 		return "", err
 	}
 	return m.replayIn(ctx, nil, todo)

@@ -136,8 +136,17 @@ func (s *session) plan(r agent.Request, extra ...string) (argv, env []string, st
 	}
 	argv = append([]string{s.cli.Path, "--settings", filepath.Join(filepath.Dir(s.home), "settings.json")}, extra...)
 	argv = append(argv, p.Argv[1:]...)
-	env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.home, "TERM=xterm-256color", "TMPDIR=" + s.home, "CLAUDE_CODE_TMPDIR=" + s.home}, p.Env...)
-	return argv, env, p.Stdin
+	return argv, append(s.bare(), p.Env...), p.Stdin
+}
+
+// bare is the environment of the CLI before the adapter adds to it. Our test
+// binary is the hook client, and the race detector lets each of its processes
+// sleep for a second at its end unless it is told not to.
+func (s *session) bare() []string {
+	return []string{
+		"GORACE=atexit_sleep_ms=0", "PATH=" + os.Getenv("PATH"), "HOME=" + s.home,
+		"TERM=xterm-256color", "TMPDIR=" + s.home, "CLAUDE_CODE_TMPDIR=" + s.home,
+	}
 }
 
 func (s *session) write(path string, data []byte) {

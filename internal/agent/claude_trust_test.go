@@ -57,8 +57,7 @@ func (s *session) managed(r agent.Request, hookCommand string) (argv, env []stri
 		}
 	}
 	argv = append([]string{s.helper, withEtcArg, etc, s.cli.Path}, p.Argv[1:]...)
-	env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.home, "TERM=xterm-256color", "TMPDIR=" + s.home, "CLAUDE_CODE_TMPDIR=" + s.home}, p.Env...)
-	env = append(env, s.env...)
+	env = append(append(s.bare(), p.Env...), s.env...)
 	return argv, env, p.Stdin
 }
 

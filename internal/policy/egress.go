@@ -1,9 +1,7 @@
 package policy
 
 import (
-	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -16,19 +14,33 @@ const (
 	Deny  Verdict = "deny"
 )
 
-// Request asks for a connection.
+// Schemes of a Request.
+const (
+	SchemeHTTP  = "http"
+	SchemeHTTPS = "https"
+	SchemeTCP   = "tcp" // neither of them
+)
+
+// MethodWebsocket stands in a Request for what becomes a websocket: it starts
+// as a GET and may then carry anything.
+const MethodWebsocket = "WEBSOCKET"
+
+// Request asks for a connection, or, with a Method, for one request in it.
 type Request struct {
-	Host string // in the spelling of NormalizeHost
-	Port uint16
-	// Scheme is "http" for plain HTTP, "https" for TLS, empty when it is not
-	// known or neither.
-	Scheme string
+	Host   string // in the spelling of NormalizeHost
+	Port   uint16
+	Scheme string // empty when it is not known yet
+
+	Method string // empty while only a connection is asked for
+	Path   string // escaped, as it was sent
+	Query  string // as it was sent; only git's service is read
+	LFS    string // the operation that the body of a Git LFS batch asks for
 }
 
 // Decision is the answer to a Request.
 type Decision struct {
 	Verdict Verdict
-	Rule    Rule   // that allows it; the zero value when denied
+	Rule    Rule   // that decided; the zero value when none did
 	Reason  string // why it is denied
 	Fix     string // the narrowest rule that would allow it, if one can
 }
@@ -38,22 +50,28 @@ func (d Decision) Allowed() bool { return d.Verdict == Allow }
 
 // Set is the rules of one run. It does not change; a nil Set denies all.
 type Set struct {
-	rules []Rule
-	exact map[string][]int // indices of rules, by name
-	below map[string][]int // the same for wildcards
+	rules  []Rule
+	exact  map[string][]int // indices of rules, by name
+	below  map[string][]int // the same for wildcards
+	denies bool             // whether any rule does
 }
 
-// NewSet makes a Set of rules from any number of sources.
+// NewSet makes a Set of rules from any number of sources. Presets must have
+// been replaced by what they stand for; here they allow nothing.
 func NewSet(sources ...[]Rule) *Set {
 	s := &Set{exact: map[string][]int{}, below: map[string][]int{}}
 	for _, rules := range sources {
 		for _, r := range rules {
+			if r.Preset != "" || r.Name == "" {
+				continue
+			}
 			index := s.exact
 			if r.Wildcard {
 				index = s.below
 			}
 			index[r.Name] = append(index[r.Name], len(s.rules))
 			s.rules = append(s.rules, r)
+			s.denies = s.denies || r.Deny
 		}
 	}
 	return s
@@ -68,7 +86,10 @@ func (s *Set) Rules() []Rule {
 }
 
 // Decide answers a request.
-func (s *Set) Decide(q Request) Decision {
+func (s *Set) Decide(q Request) Decision { return s.DecideUnless(q, nil) }
+
+// DecideUnless is Decide without the rules whose budget is spent.
+func (s *Set) DecideUnless(q Request, spent func(Rule) bool) Decision {
 	host, err := NormalizeHost(q.Host)
 	switch {
 	case err != nil:
@@ -77,18 +98,41 @@ func (s *Set) Decide(q Request) Decision {
 		return Decision{Verdict: Deny, Reason: "there is no port 0"}
 	case Local(host):
 		return Decision{Verdict: Deny, Reason: "localhost is the sandbox itself, which is reached without the proxy"}
-	case q.Scheme == "http" && q.Port == DefaultPort:
-		return Decision{Verdict: Deny, Reason: "plain HTTP is not allowed on port 443"}
 	}
 	q.Host = host
-	var ports []string
-	for i := range s.matches(host) {
-		if s.rules[i].Port == q.Port {
-			return Decision{Verdict: Allow, Rule: s.rules[i]}
-		}
-		ports = append(ports, strconv.Itoa(int(s.rules[i].Port)))
+	a := ask{Request: q}
+	if q.Method != "" {
+		a.paths, a.plain = readings(q.Path)
+		a.op = a.gitOp()
 	}
-	return Decision{Verdict: Deny, Reason: denial(q, ports), Fix: q.fix()}
+	if s != nil && s.denies {
+		for i := range s.matches(host) {
+			if r := &s.rules[i]; r.Deny && a.deniedBy(r) {
+				return Decision{Verdict: Deny, Rule: *r, Reason: "it is denied by the line " + r.Cite()}
+			}
+		}
+	}
+	var nearest miss
+	for i := range s.matches(host) {
+		r := &s.rules[i]
+		if r.Deny {
+			continue
+		}
+		m := a.misses(r)
+		if m.how == fits && spent != nil && spent(*r) {
+			m.how = missBudget
+		}
+		if m.how == fits {
+			return Decision{Verdict: Allow, Rule: *r}
+		}
+		if m.how > nearest.how {
+			nearest = m
+		}
+		if m.how == missPort {
+			nearest.ports = append(nearest.ports, r.Ports...)
+		}
+	}
+	return Decision{Verdict: Deny, Reason: a.reason(nearest), Fix: a.fix(nearest)}
 }
 
 // Lists reports whether host is listed, on whatever port, and by which rule.
@@ -97,10 +141,68 @@ func (s *Set) Lists(host string) (Rule, bool) {
 	if err != nil || Local(host) {
 		return Rule{}, false
 	}
+	found := -1
 	for i := range s.matches(host) {
-		return s.rules[i], true
+		r := &s.rules[i]
+		switch {
+		case r.Deny && len(r.Ports) == 0 && !r.PerRequest():
+			return *r, false
+		case !r.Deny && found < 0:
+			found = i
+		}
 	}
-	return Rule{}, false
+	if found < 0 {
+		return Rule{}, false
+	}
+	return s.rules[found], true
+}
+
+// Inspects reports whether requests to a host and port must be seen one by
+// one to be judged: no rule allows all of them, or one denies some.
+func (s *Set) Inspects(host string, port uint16) bool {
+	whole, some := false, false
+	for i := range s.matches(host) {
+		r := &s.rules[i]
+		switch {
+		case !r.hasPort(port):
+		case r.Secret != "", r.Deny && r.PerRequest():
+			return true
+		case r.Deny:
+		case r.PerRequest():
+			some = true
+		default:
+			whole = true
+		}
+	}
+	return some && !whole
+}
+
+// Opened gives the names, once each, whose TLS may have to be opened: a rule
+// that allows them judges requests, or a rule that denies does.
+func (s *Set) Opened() []Rule {
+	var out []Rule
+	seen := map[string]bool{}
+	for _, r := range s.Rules() {
+		if r.Deny || r.TCP || seen[r.Pattern()] {
+			continue
+		}
+		if r.PerRequest() || slices.ContainsFunc(s.rules, func(d Rule) bool { return d.Deny && d.PerRequest() && overlap(d, r) }) {
+			seen[r.Pattern()] = true
+			out = append(out, Rule{Name: r.Name, Wildcard: r.Wildcard})
+		}
+	}
+	return out
+}
+
+// overlap reports whether there is a name that both rules are about.
+func overlap(a, b Rule) bool {
+	switch {
+	case !a.Wildcard:
+		return b.names(a.Name)
+	case !b.Wildcard:
+		return a.names(b.Name)
+	}
+	return a.Name == b.Name || a.names(b.Name) || b.names(a.Name)
 }
 
 // matches gives the rules for a normalised host, the most specific first.
@@ -122,54 +224,4 @@ func (s *Set) matches(host string) func(yield func(int) bool) {
 			}
 		}
 	}
-}
-
-func denial(q Request, ports []string) string {
-	if len(ports) == 0 {
-		return fmt.Sprintf("no rule lists %q", q.Host)
-	}
-	slices.Sort(ports)
-	return fmt.Sprintf("%q is listed for port %s, not for %d", q.Host, strings.Join(slices.Compact(ports), ", "), q.Port)
-}
-
-func (q Request) fix() string {
-	if q.Port == 80 {
-		return "http://" + q.Host
-	}
-	return Rule{Name: q.Host, Port: q.Port}.String()
-}
-
-// Local reports whether a normalised host is the machine that asks (RFC 6761).
-func Local(host string) bool {
-	return host == "localhost" || strings.HasSuffix(host, ".localhost")
-}
-
-// SplitAuthority cuts "host:port" and normalises the host. Without a port it
-// gives the default one, or fails if that is 0.
-func SplitAuthority(authority string, defaultPort uint16) (host string, port uint16, err error) {
-	name, text, found := strings.Cut(authority, ":")
-	if strings.HasPrefix(authority, "[") || strings.Contains(text, ":") {
-		return "", 0, &HostError{Host: authority, Why: colonReason(bracketed(authority))}
-	}
-	if host, err = NormalizeHost(name); err != nil {
-		return "", 0, err
-	}
-	port = defaultPort
-	if found {
-		if port, err = parsePort(text); err != nil {
-			return "", 0, fmt.Errorf("authority %q: %w", clip(authority), err)
-		}
-	}
-	if port == 0 {
-		return "", 0, fmt.Errorf("authority %q: %w", clip(authority), ErrRulePort)
-	}
-	return host, port, nil
-}
-
-// bracketed is what stands in brackets, or all of it.
-func bracketed(authority string) string {
-	if inner, _, ok := strings.Cut(authority, "]"); ok {
-		return inner
-	}
-	return authority
 }

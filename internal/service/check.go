@@ -165,9 +165,21 @@ func (s *Service) rules(o StartOptions, c *checked) ([]policy.Rule, error) {
 			all = append(all, rules...)
 		}
 	}
+	errs = append(errs, unenforced(all))
 	if err := errors.Join(errs...); err != nil {
 		return nil, sandbox.Fail(sandbox.CodePolicy, err,
 			"a line is a name such as example.com, *.example.com or example.com:8443; nothing was started")
 	}
 	return all, nil
+}
+
+// unenforced refuses rules that say more than the gateway enforces.
+func unenforced(rules []policy.Rule) error {
+	var errs []error
+	for _, r := range rules {
+		if r.PerRequest() || r.Preset != "" || r.TCP || r.Budget != (policy.Budget{}) {
+			errs = append(errs, fmt.Errorf("%s: only hosts, ports and deny are enforced", r.Cite()))
+		}
+	}
+	return errors.Join(errs...)
 }

@@ -49,7 +49,7 @@ func (a *ask) misses(r *Rule) miss {
 		m.how = a.gitMisses(r)
 	case r.Path != "" && !a.pathFits(r.Path):
 		m.how = missPath
-	case len(r.Methods) > 0 && !slices.Contains(r.Methods, a.Method) && (a.Method != "HEAD" || !slices.Contains(r.Methods, "GET")):
+	case len(r.Methods) > 0 && !slices.Contains(r.Methods, a.Method) && (a.Method != methodHead || !slices.Contains(r.Methods, methodGet)):
 		m.how = missMethod
 	}
 	return m
@@ -87,8 +87,8 @@ func (a *ask) deniedBy(r *Rule) bool {
 	case r.Git != "":
 		return a.gitDenied(r)
 	}
-	gets := a.Method == "HEAD" || a.Method == MethodWebsocket
-	return len(r.Methods) == 0 || slices.Contains(r.Methods, a.Method) || gets && slices.Contains(r.Methods, "GET")
+	gets := a.Method == methodHead || a.Method == MethodWebsocket
+	return len(r.Methods) == 0 || slices.Contains(r.Methods, a.Method) || gets && slices.Contains(r.Methods, methodGet)
 }
 
 // pathTouches is satisfied by one reading, and by other capitals.
@@ -101,6 +101,7 @@ func (a *ask) pathTouches(glob string) bool {
 func (a *ask) reason(m miss) string {
 	host := strconv.Quote(a.Host)
 	switch m.how {
+	case missName, fits: // said below
 	case missPort:
 		return fmt.Sprintf("%s is listed for port %s, not for %d", host, strings.ReplaceAll(portList(joined(m.ports)), ",", ", "), a.Port)
 	case missScheme:
@@ -185,8 +186,8 @@ func (a *ask) narrow(r Rule, m miss) Rule {
 		return r
 	}
 	r.Path, r.Methods = globOf(a.paths), []string{a.Method}
-	if a.Method == "HEAD" {
-		r.Methods = []string{"GET"}
+	if a.Method == methodHead {
+		r.Methods = []string{methodGet}
 	}
 	return r
 }

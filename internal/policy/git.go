@@ -6,6 +6,13 @@ import (
 	"strings"
 )
 
+// The methods that are told apart; net/http stays out of this package.
+const (
+	methodGet  = "GET"
+	methodHead = "HEAD"
+	methodPost = "POST"
+)
+
 // gitKind is what a request does to a repository.
 type gitKind int
 
@@ -48,7 +55,7 @@ const (
 func (a *ask) gitOf(path string) (repo string, kind gitKind, what string) {
 	if repo, ok := strings.CutSuffix(path, "/info/refs"); ok {
 		switch {
-		case a.Method != "GET":
+		case a.Method != methodGet:
 			return repo, gitNone, ""
 		case a.Query == "service=git-upload-pack":
 			return repo, gitReadOp, "fetch"
@@ -58,10 +65,10 @@ func (a *ask) gitOf(path string) (repo string, kind gitKind, what string) {
 		return repo, gitNone, ""
 	}
 	if repo, ok := strings.CutSuffix(path, "/git-upload-pack"); ok {
-		return repo, when(a.Method == "POST", gitReadOp), "fetch"
+		return repo, when(a.Method == methodPost, gitReadOp), "fetch"
 	}
 	if repo, ok := strings.CutSuffix(path, "/git-receive-pack"); ok {
-		return repo, when(a.Method == "POST", gitWriteOp), "push"
+		return repo, when(a.Method == methodPost, gitWriteOp), "push"
 	}
 	if repo, rest, ok := strings.Cut(path, lfsPart); ok {
 		kind, what = a.lfs(rest)
@@ -82,7 +89,7 @@ func (a *ask) gitOf(path string) (repo string, kind gitKind, what string) {
 // not surely a download is an upload.
 func (a *ask) lfs(rest string) (gitKind, string) {
 	switch {
-	case a.Method == "POST" && rest == lfsBatch && a.LFS == "download":
+	case a.Method == methodPost && rest == lfsBatch && a.LFS == "download":
 		return gitReadOp, "LFS download"
 	case a.reads():
 		return gitReadOp, "LFS download"
@@ -93,10 +100,10 @@ func (a *ask) lfs(rest string) (gitKind, string) {
 // LFSBatch reports whether a request is a Git LFS batch, whose body says what
 // it is about.
 func (q Request) LFSBatch() bool {
-	return q.Method == "POST" && strings.HasSuffix(q.Path, lfsPart+lfsBatch)
+	return q.Method == methodPost && strings.HasSuffix(q.Path, lfsPart+lfsBatch)
 }
 
-func (a *ask) reads() bool { return a.Method == "GET" || a.Method == "HEAD" }
+func (a *ask) reads() bool { return a.Method == methodGet || a.Method == methodHead }
 
 func when(ok bool, kind gitKind) gitKind {
 	if ok {

@@ -124,12 +124,12 @@ func matchGlob(glob, path string) bool {
 			if !at[g] {
 				continue
 			}
-			switch {
-			case glob[g] == '*':
+			switch glob[g] {
+			case '*':
 				if path[i] != '/' || double(glob, g) {
 					next[g] = true
 				}
-			case glob[g] == path[i]:
+			case path[i]:
 				next[g+1] = true
 			}
 		}

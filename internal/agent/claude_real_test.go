@@ -76,6 +76,9 @@ func (m *memory) payloads() []audit.Payload {
 
 func newSession(t *testing.T, script scripted.Script) *session {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("wants the real CLI, got -short: the race detector makes each of its hooks start slowly")
+	}
 	cli := agenttest.Claude(t)
 	base := agenttest.Dir(t)
 	s := &session{t: t, cli: cli, dir: filepath.Join(base, "work"), home: filepath.Join(base, "home"), record: &memory{}}

@@ -8,6 +8,7 @@ import (
 
 	"agentprocess/internal/service"
 	"agentprocess/internal/term"
+	"agentprocess/internal/workspace"
 )
 
 func newCmdStop(d *deps) *cobra.Command {
@@ -80,7 +81,14 @@ func runRemove(ctx context.Context, d *deps, names []string, force bool) error {
 // printRemoved says what went, what stayed, and how to undo it.
 func (d *deps) printRemoved(r service.Removed) {
 	out := d.streams.Out
-	fmt.Fprintf(out, "removed %s\n", r.Name)
+	switch r.Landed {
+	case workspace.LandedMerged:
+		fmt.Fprintf(out, "removed %s, whose work is merged\n", r.Name)
+	case workspace.LandedSquashed:
+		fmt.Fprintf(out, "removed %s, whose work is merged (squashed or rebased)\n", r.Name)
+	default:
+		fmt.Fprintf(out, "removed %s\n", r.Name)
+	}
 	if r.Entry != 0 {
 		fmt.Fprintf(out, "  undo: agent-process undo %d\n", r.Entry)
 		fmt.Fprintf(out, "  with git alone: %s\n", term.Visible(r.UndoCommand))
@@ -94,22 +102,26 @@ func (d *deps) printRemoved(r service.Removed) {
 }
 
 func newCmdCleanup(d *deps) *cobra.Command {
+	var merged bool
 	cmd := &cobra.Command{
 		Use:   "cleanup",
 		Short: "Bring home what crashed runs left, and remove the rest of them",
 		Long: `cleanup looks for everything of ours that nobody uses any more, by its label and
 without the database: sandboxes, worktrees, directories of runs whose supervisor
 died. Work found there is committed and brought to its branch first. Running
-agents are left alone.` + exitStatus(),
+agents are left alone. --merged also removes agents all of whose work is in what
+is checked out here, squashed and rebased merges too; ` + "`agent-process undo`" + ` brings
+them back.` + exitStatus(),
 		Args: exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runCleanup(cmd.Context(), d)
+			return runCleanup(cmd.Context(), d, merged)
 		},
 	}
+	cmd.Flags().BoolVar(&merged, "merged", false, "also remove agents whose work is merged here")
 	return cmd
 }
 
-func runCleanup(ctx context.Context, d *deps) error {
+func runCleanup(ctx context.Context, d *deps, merged bool) error {
 	svc, err := d.service(ctx)
 	if err != nil {
 		return err
@@ -118,7 +130,14 @@ func runCleanup(ctx context.Context, d *deps) error {
 	for _, r := range results {
 		fmt.Fprintf(d.streams.Out, "%s: %s\n", r.Name, term.Visible(r.What))
 	}
-	if err == nil && len(results) == 0 {
+	var removed []service.Removed
+	if merged && err == nil {
+		removed, err = svc.RemoveMerged(ctx, ".")
+		for _, r := range removed {
+			d.printRemoved(r)
+		}
+	}
+	if err == nil && len(results)+len(removed) == 0 {
 		fmt.Fprintln(d.streams.Out, "nothing to clean up")
 	}
 	return err

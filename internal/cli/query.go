@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"agentprocess/internal/report"
+	"agentprocess/internal/workspace"
 )
 
 func newCmdList(d *deps) *cobra.Command {
@@ -16,7 +17,9 @@ func newCmdList(d *deps) *cobra.Command {
 		Use:   "list",
 		Short: "Show agents of this repository: state, age, changes, cost",
 		Long: `list shows the agents of this repository, newest first: those that run, and
-those whose branches have committed changes.` + exitStatus(exitRepository),
+those whose branches have committed changes. MERGE is how an agent's work would
+come home: clean, in conflict with what is checked out here or with another
+agent (see ` + "`agent-process conflicts`" + `), or merged already.` + exitStatus(exitRepository),
 		Args: exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runList(cmd.Context(), d, json, all)
@@ -36,10 +39,14 @@ func runList(ctx context.Context, d *deps, json, all bool) error {
 	if err != nil {
 		return err
 	}
-	if json {
-		return report.JSON(d.streams.Out, runs)
+	forecast, err := svc.Conflicts(ctx, ".")
+	if err != nil { // a git that is too old for it, or no repository here: the list is worth more than nothing
+		forecast = workspace.Forecast{}
 	}
-	return report.List(d.streams.Out, runs, time.Now())
+	if json {
+		return report.JSON(d.streams.Out, listViews(runs, forecast))
+	}
+	return report.List(d.streams.Out, runs, merging(runs, forecast), time.Now())
 }
 
 func newCmdShow(d *deps) *cobra.Command {

@@ -2,14 +2,22 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"agentprocess/internal/sandbox"
 	"agentprocess/internal/term"
 )
 
-// List prints runs in a table; now gives their age.
-func List(s *term.Screen, runs []sandbox.Run, now time.Time) error {
+// Merging is how the work of an agent would come home, in a word or two.
+type Merging struct {
+	Text  string
+	Style term.Style
+}
+
+// List prints runs in a table; now gives their age, and merging, by name, how
+// their work would come home; a nil one leaves that out.
+func List(s *term.Screen, runs []sandbox.Run, merging map[string]Merging, now time.Time) error {
 	if len(runs) == 0 {
 		return line(s, "no agents yet: agent-process start NAME GOAL")
 	}
@@ -24,8 +32,19 @@ func List(s *term.Screen, runs []sandbox.Run, now time.Time) error {
 		{Title: "COST", Right: true},
 		{Title: "GOAL", Shrink: true},
 	}}
+	if len(merging) > 0 {
+		t.Columns = slices.Insert(t.Columns, len(t.Columns)-1, term.Column{Title: "MERGE"})
+	}
 	for _, r := range runs {
-		t.Add(row(r, now)...)
+		cells := row(r, now)
+		if len(merging) > 0 {
+			m := merging[r.Name]
+			if m.Text == "" {
+				m.Text = "-"
+			}
+			cells = slices.Insert(cells, len(cells)-1, term.Cell(m))
+		}
+		t.Add(cells...)
 	}
 	return t.Write(s)
 }

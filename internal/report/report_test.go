@@ -320,11 +320,15 @@ func TestList(t *testing.T) {
 	crashed.Name, crashed.State, crashed.Outcome, crashed.Goal = "crashed", sandbox.StateCrashed, "", "A goal\nof two lines that is a good deal longer than any table has room for, really"
 	plain.Name, plain.Outcome, plain.Stat = "idle", sandbox.OutcomeNoChanges, sandbox.DiffStat{}
 	runs := []sandbox.Run{docs(), running, crashed, plain}
-	for name, screen := range map[string]term.Screen{"list": {}, "list-narrow": {TTY: true, Width: 90}} {
+	for name, screen := range map[string]term.Screen{"list": {}, "list-narrow": {TTY: true, Width: 90}, "list-merge": {}} {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
 			screen.W = &out
-			if err := List(&screen, runs, start().Add(26*time.Hour)); err != nil {
+			var merging map[string]Merging
+			if name == "list-merge" {
+				merging = map[string]Merging{"docs": {Text: "conflicts", Style: term.StyleRed}}
+			}
+			if err := List(&screen, runs, merging, start().Add(26*time.Hour)); err != nil {
 				t.Fatal(err)
 			}
 			golden(t, name, out.String())
@@ -332,7 +336,7 @@ func TestList(t *testing.T) {
 	}
 	t.Run("none", func(t *testing.T) {
 		var out bytes.Buffer
-		if err := List(term.Plain(&out), nil, start()); err != nil || !strings.HasPrefix(out.String(), "no agents yet") {
+		if err := List(term.Plain(&out), nil, nil, start()); err != nil || !strings.HasPrefix(out.String(), "no agents yet") {
 			t.Errorf("got %q, %v", out.String(), err)
 		}
 	})

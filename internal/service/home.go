@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -146,4 +147,27 @@ func subjects(work workspace.Work) string {
 		b.WriteString("- " + c.Subject + "\n")
 	}
 	return strings.TrimSpace(b.String())
+}
+
+// RemoveMerged removes the agents all of whose work is in what is checked out
+// in dir; those that run, and whose worktree has something of a person's, stay.
+func (s *Service) RemoveMerged(ctx context.Context, dir string) ([]Removed, error) {
+	forecast, err := s.Conflicts(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	var removed []Removed
+	var errs []error
+	for _, o := range forecast.Agents {
+		if o.Landed == "" {
+			continue
+		}
+		r, err := s.Remove(ctx, dir, o.Name, false)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", o.Name, err))
+			continue
+		}
+		removed = append(removed, r)
+	}
+	return removed, errors.Join(errs...)
 }

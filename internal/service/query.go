@@ -134,3 +134,13 @@ func (s *Service) events(ctx context.Context, id string, more func() bool, use f
 func (s *Service) Doctor(ctx context.Context) (sandbox.Capabilities, error) {
 	return s.Runtime.Probe(ctx)
 }
+
+// Conflicts says how the work of this repository's agents would come home onto
+// what is checked out in dir.
+func (s *Service) Conflicts(ctx context.Context, dir string) (workspace.Forecast, error) {
+	repo, err := s.open(ctx, dir)
+	if err != nil {
+		return workspace.Forecast{}, err
+	}
+	return repo.Forecast(ctx)
+}

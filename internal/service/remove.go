@@ -93,6 +93,9 @@ type Removed struct {
 	Entry int `json:"undo,omitempty"`
 	// More are refs that keep what else the agent made.
 	More []string `json:"more,omitempty"`
+	// Landed says that all of its work is in what is checked out, "merged", or
+	// "squashed", by other commits; empty when it is not, or cannot be told.
+	Landed string `json:"landed,omitempty"`
 	// Held are commands that show what was not let in, which stays.
 	Held []string `json:"held,omitempty"`
 }
@@ -115,6 +118,9 @@ func (s *Service) Remove(ctx context.Context, dir, name string, force bool) (Rem
 		if run, err = s.quiet(ctx, dir, run, force); err != nil {
 			return out, err
 		}
+	}
+	if out.Landed, err = repo.HasLanded(ctx, name); err != nil {
+		out.Landed = "" // a git too old to tell, or no branch: nothing depends on it
 	}
 	if err := removeWorktree(ctx, repo, name); err != nil {
 		return out, err

@@ -117,12 +117,14 @@ func (r *Repository) mergeTrees(ctx context.Context, s *scratch, pairs []mergePa
 		return nil, nil
 	}
 	var in strings.Builder
-	for _, p := range pairs {
+	for i, p := range pairs {
 		if p.base != "" {
 			var err error
 			if p, err = r.graft(ctx, s, p); err != nil {
 				return nil, err
 			}
+			pairs = slices.Clone(pairs)
+			pairs[i] = p
 		}
 		in.WriteString(p.ours + " " + p.theirs + "\n")
 	}
@@ -136,7 +138,13 @@ func (r *Repository) mergeTrees(ctx context.Context, s *scratch, pairs []mergePa
 	if err != nil {
 		return nil, fmt.Errorf("merge in memory: %w", err)
 	}
-	return parseMergeTrees(out, len(pairs))
+	results, err := parseMergeTrees(out, len(pairs))
+	for i, m := range results {
+		for j, p := range m.conflicts { // a file that gave way to a directory is told by its commit
+			m.conflicts[j] = strings.TrimSuffix(strings.TrimSuffix(p, "~"+pairs[i].ours), "~"+pairs[i].theirs)
+		}
+	}
+	return results, err
 }
 
 // parseMergeTrees reads, per merge: 1 for clean or 0, tree, paths with

@@ -198,7 +198,7 @@ func (m *merge) foreignHistory(ctx context.Context) error {
 // conflict refuses, and says what is in conflict.
 func (a *approach) conflict(paths []string) error {
 	return sandbox.Fail(sandbox.CodeConflict, fmt.Errorf("%s and %s both changed: %s", a.onto(), Branch(a.name), list(paths)),
-		"nothing was changed; let the agent do it: agent-process resolve "+a.name+"; or do it yourself: git merge "+Branch(a.name))
+		"nothing was changed; resolve them with git: git merge "+Branch(a.name)+"; git merge --abort takes that back")
 }
 
 // without puts what was rejected back to what it is.

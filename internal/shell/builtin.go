@@ -51,7 +51,7 @@ func (f *finder) state(name string, c *call) bool {
 	case "read", "mapfile", "readarray", "getopts", "wait":
 		f.reads(c)
 		f.callbacks(c)
-	case "complete", "compgen", "bind", "enable":
+	case "complete", "compgen", "bind", "enable", "hash":
 		f.callbacks(c)
 	case "export", "readonly", "declare", "typeset", "local": // where the grammar has no words for them
 		for _, a := range c.args() {
@@ -163,7 +163,7 @@ func (f *finder) source(c *call) {
 	case stdinFile(args[0].Text) && args[0].Known && c.stdin.text.Known:
 		f.within("here-document", func() { f.line(c.stdin.text.Text) })
 		return
-	case args[0].code, stdinFile(args[0].Text):
+	case args[0].code, stdinFile(args[0].Text), openFile(args[0].Text):
 		f.unknown("pipe to sh")
 	case !args[0].Known:
 		f.unknown("file of %s is not known", c.name())
@@ -324,6 +324,10 @@ func (f *finder) callbacks(c *call) {
 	for i, a := range args {
 		last := i == len(args)-1
 		switch {
+		case c.name() == "hash":
+			if strings.HasPrefix(a.Text, "-") && strings.Contains(a.Text, "p") {
+				f.unknown("hash -p") // another program by any name
+			}
 		case c.name() == "enable" && strings.HasPrefix(a.Text, "-f"):
 			f.unknown("enable -f")
 		case c.name() == "bind" && strings.HasPrefix(a.Text, "-x"):

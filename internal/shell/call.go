@@ -230,6 +230,9 @@ func (f *finder) declared(a *syntax.Assign, exported, odd, functions bool) field
 		f.assign(a, exported)
 	}
 	b := e.names[name]
+	if strings.HasPrefix(strings.TrimSpace(b.value.Text), "(") {
+		b.value = Word{} // declare -a x='(a b)' makes a list of it
+	}
 	b.exported = b.exported || exported
 	if b.odd = b.odd || odd; odd {
 		b.value, b.list, b.array = Word{}, nil, false
@@ -361,6 +364,9 @@ func (f *finder) alias(x *syntax.CallExpr, redirs []*syntax.Redirect) bool {
 		if err != nil || len(list) == 0 {
 			f.unknown("alias %q", name)
 			continue
+		}
+		if strings.TrimRight(text.Text, " \t") != text.Text && len(x.Args) > 1 && len(f.env.names[x.Args[1].Lit()+"="].aliases) > 0 {
+			f.unknown("alias %q, and an alias after it", name)
 		}
 		last, ok := list[len(list)-1].Cmd.(*syntax.CallExpr)
 		if !ok {

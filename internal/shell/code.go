@@ -24,13 +24,13 @@ func (f *finder) others(name string, c *call) {
 		f.otherShell(name, c)
 	case "at", "batch":
 		f.feeds(c, "sh", nil)
-	case "crontab", "expect", "screen", "socat", "ed", "ex":
+	case "crontab", "expect", "screen", "socat", "ed":
 		f.strange(name, c)
 	case "tmux":
 		if args := c.args(); len(args) > 1 {
 			f.unknown("tmux: its commands are not looked at")
 		}
-	case "vim", "vi", "nvim", "emacs", "gdb", "sqlite3", "psql", "mysql", "dc", "m4", "gnuplot", "lftp", "ftp", "less", "more":
+	case "vim", "vi", "nvim", "ex", "view", "emacs", "gdb", "sqlite3", "psql", "mysql", "dc", "m4", "gnuplot", "lftp", "ftp", "less", "more":
 		f.escapes(name, c)
 	default:
 		f.textOptions(name, c)
@@ -170,7 +170,7 @@ func (f *finder) escapes(name string, c *call) {
 			return
 		}
 	}
-	if !allKnown(c.args()) && (name == "vim" || name == "nvim" || name == "vi" || name == "emacs") {
+	if !allKnown(c.args()) && (name == "vim" || name == "nvim" || name == "vi" || name == "ex" || name == "view" || name == "emacs") {
 		f.unknown("%s code", name)
 	}
 }
@@ -249,7 +249,7 @@ func (f *finder) make(c *call) {
 		case strings.HasPrefix(t, "SHELL="), strings.HasPrefix(t, ".SHELLFLAGS="), strings.HasPrefix(t, "--eval"), strings.HasPrefix(t, "-E"):
 			f.unknown("make code")
 		case (t == "-f" || t == "--file" || t == "--makefile") && i+1 < len(args) && (args[i+1].Text == "-" || stdinFile(args[i+1].Text) || args[i+1].code),
-			t == "-f-", t == "--file=-", t == "--makefile=-":
+			t == "-f-", t == "--file=-", t == "--makefile=-", strings.HasPrefix(t, "-f/dev/"), strings.HasPrefix(t, "--file=/dev/"), strings.HasPrefix(t, "--makefile=/dev/"):
 			f.unknown("make code")
 		case strings.Contains(t, "=") && strings.Contains(t, "$("):
 			f.unknown("make code") // $(shell …)
@@ -295,10 +295,16 @@ func (f *finder) awk(c *call) {
 		case t == "-l" || strings.HasPrefix(t, "--load"):
 			f.unknown("awk code")
 			return
-		case t == "-f" || t == "--file" || t == "-E" || t == "--exec":
+		case (t == "-f" || t == "--file" || t == "-E" || t == "--exec") && i+1 < len(args):
 			i, file = i+1, true
+			if args[i].code || args[i].Text == "-" || openFile(args[i].Text) || args[i].Text == "/dev/stdin" {
+				f.unknown("awk code")
+			}
 		case strings.HasPrefix(t, "-f") || strings.HasPrefix(t, "--file="):
 			file = true
+			if strings.Contains(t, "/dev/") || strings.HasSuffix(t, "-") {
+				f.unknown("awk code")
+			}
 		case t == "-F" || t == "-v" || t == "-i" || t == "--assign" || t == "--field-separator" || t == "--include":
 			i++
 		case strings.HasPrefix(t, "-") && t != "-":

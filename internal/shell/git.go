@@ -35,7 +35,7 @@ func (f *finder) git(c *call) {
 	f.gitCommand(c, sub.Text, rest)
 	for _, a := range rest {
 		if _, command, ok := strings.Cut(a.Text, "ext::"); ok && a.Known && !strings.ContainsAny(a.Text[:strings.Index(a.Text, "ext::")], "/ ") {
-			f.gitText(c, "git ext::", command)
+			f.gitText(c, "git ext::", strings.ReplaceAll(command, "% ", `\ `))
 		}
 	}
 }
@@ -156,10 +156,10 @@ func (f *finder) gitCommand(c *call, sub string, rest []field) {
 		f.gitOption(c, rest, "git --receive-pack", "--receive-pack", "--exec")
 	case "grep":
 		for _, a := range rest {
-			for _, name := range []string{"-O", "--open-files-in-pager="} {
-				if text, ok := strings.CutPrefix(a.Text, name); ok && text != "" {
-					f.gitText(c, "git grep -O", text)
-				}
+			if name, text, ok := strings.Cut(a.Text, "="); ok && strings.HasPrefix(name, "--o") && strings.HasPrefix("--open-files-in-pager", name) {
+				f.gitText(c, "git grep -O", text)
+			} else if text, ok := strings.CutPrefix(a.Text, "-O"); ok && text != "" {
+				f.gitText(c, "git grep -O", text)
 			}
 		}
 	case "config":
@@ -198,7 +198,7 @@ func (f *finder) gitOption(c *call, rest []field, via string, names ...string) {
 func (f *finder) textOption(c *call, rest []field, via string, names ...string) {
 	for i, a := range rest {
 		for _, name := range names {
-			text, attached := strings.CutPrefix(a.Text, name)
+			text, attached := optionValue(a.Text, name)
 			switch {
 			case attached && text == "" && i+1 < len(rest):
 				f.option(c, via, rest[i+1])
@@ -209,6 +209,25 @@ func (f *finder) textOption(c *call, rest []field, via string, names ...string) 
 			}
 		}
 	}
+}
+
+// optionValue is what stands behind the name of an option in its own word, with
+// the "=" of a long one. Long names may be cut short, and a letter may follow
+// others: -ix.
+func optionValue(text, name string) (value string, ok bool) {
+	if strings.HasPrefix(name, "--") {
+		const shortest = len("--exe")
+		head, _, _ := strings.Cut(text, "=")
+		if len(head) < min(shortest, len(name)) || !strings.HasPrefix(name, head) {
+			return "", false
+		}
+		return text[len(head):], true
+	}
+	if value, ok = strings.CutPrefix(text, name); ok || len(name) != len("-x") || !strings.HasPrefix(text, "-") {
+		return value, ok
+	}
+	before, value, ok := strings.Cut(text[1:], name[1:])
+	return value, ok && strings.Trim(before, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") == ""
 }
 
 // gitCloned is the configuration that a clone begins with.

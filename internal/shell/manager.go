@@ -28,6 +28,8 @@ func runners(name string) []runner {
 		return []runner{{verbs: []string{"exec", "x"}, deep: 1, o: withCall, texts: text}}
 	case "pnpm":
 		return []runner{{verbs: []string{"exec", "dlx"}, deep: 1, o: js}}
+	case "devbox", "pixi", "infisical":
+		return []runner{{verbs: []string{"run"}, deep: 1, o: py}}
 	case "yarn", "bun", "corepack":
 		return []runner{{verbs: []string{"exec", "dlx", "x", "npm", "pnpm", "yarn"}, deep: 1, o: js}}
 	case "uvx":

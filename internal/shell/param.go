@@ -26,10 +26,7 @@ func (m *maker) param(p *syntax.ParamExp, quotes bool) {
 		m.list(items, ok, quotes, star)
 		return
 	}
-	w := m.f.paramValue(p, name)
-	if start := m.text.Len() == 0 && !m.bad; !w.Known && !start {
-		w.Text = strings.TrimLeft(w.Text, "~.")
-	}
+	w := m.inside(m.f.paramValue(p, name))
 	if quotes {
 		m.add(w.Text, w.Known)
 	} else {

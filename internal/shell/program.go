@@ -38,14 +38,24 @@ func (f *finder) dispatch(c *call) {
 		switch {
 		case shells(name) != nil:
 			f.shell(c, name)
-		case strings.HasPrefix(name, "ld-linux") || strings.HasPrefix(name, "ld-musl"):
+		case name == "ld.so" || strings.HasPrefix(name, "ld-linux") || strings.HasPrefix(name, "ld-musl"):
 			f.wrapper(c, name, options{long: []string{"--library-path", "--preload", "--audit", "--argv0", "--inhibit-rpath"}})
 		default:
 			f.emit(c)
 			f.output = Word{}
 			f.starter(name, c)
+			if printsPlace(name, c) {
+				f.output = Word{Text: "."}
+			}
 		}
 	}
+}
+
+// printsPlace says that a command prints the directory that it is in, or, in
+// all likelihood, the one that its line began in.
+func printsPlace(name string, c *call) bool {
+	args := joined(c.args())
+	return name == "pwd" && strings.Trim(args, "-PL") == "" || name == "git" && args == "rev-parse --show-toplevel"
 }
 
 // starter is a command that is one itself, and may start others.
@@ -57,13 +67,16 @@ func (f *finder) starter(name string, c *call) {
 		f.find(c)
 	case "fd", "fdfind":
 		f.fd(c)
-	case "ssh", "autossh":
-		f.ssh(c)
+	case "ssh", "autossh", "scp", "sftp":
+		f.sshOptions(c)
+		if name == "ssh" || name == "autossh" {
+			f.ssh(c)
+		}
 	case "docker", "podman", "nerdctl", "docker-compose", "podman-compose":
 		f.container(name, c)
 	case "kubectl", "oc":
 		f.afterDashes(c, name)
-	case "npm", "pnpm", "yarn", "npx", "pnpx", "bunx", "bun", "uvx", "uv", "pipx", "poetry", "pipenv", "pdm", "rye", "hatch", "bundle", "conda", "mamba", "direnv", "nix", "corepack", "rbenv", "pyenv", "asdf", "mise", "op", "doppler", "aws-vault", "cross-env", "dotenvx", "ip", "cmake", "perf":
+	case "npm", "pnpm", "yarn", "npx", "pnpx", "bunx", "bun", "uvx", "uv", "pipx", "poetry", "pipenv", "pdm", "rye", "hatch", "bundle", "conda", "mamba", "direnv", "nix", "corepack", "rbenv", "pyenv", "asdf", "mise", "op", "doppler", "aws-vault", "cross-env", "dotenvx", "devbox", "pixi", "infisical", "ip", "cmake", "perf":
 		f.manager(name, c)
 	default:
 		f.others(name, c)
@@ -168,9 +181,17 @@ func (f *finder) scriptFile(c *call, name string, args []field) {
 		f.unknown("file of %s is not known", name)
 	case stdinFile(args[0].Text):
 		f.feeds(c, name, args[1:])
+	case openFile(args[0].Text):
+		f.emit(c)
+		f.unknown("pipe to sh")
 	default:
 		f.emit(c)
 	}
+}
+
+// openFile is a file by the number that the shell has it open with.
+func openFile(name string) bool {
+	return strings.HasPrefix(name, "/dev/fd/") || strings.HasPrefix(name, "/proc/") && strings.Contains(name, "/fd/")
 }
 
 func stdinFile(name string) bool {
@@ -275,6 +296,11 @@ func (f *finder) fd(c *call) {
 		switch {
 		case ok && (name == "--exec" || name == "--exec-batch"):
 			f.withHole("{}", func() { f.starts(c, "fd "+name, append(known(attached), more()), nil) })
+		case len(a.Text) > 2 && (strings.HasPrefix(a.Text, "-x") || strings.HasPrefix(a.Text, "-X")):
+			f.withHole("{}", func() {
+				f.starts(c, "fd "+a.Text[:2], append(append(known(a.Text[2:]), args[i+1:]...), more()), nil)
+			})
+			return
 		case slices.Contains([]string{"-x", "-X", "--exec", "--exec-batch"}, a.Text):
 			f.withHole("{}", func() { f.starts(c, "fd "+a.Text, append(slices.Clone(args[i+1:]), more()), nil) })
 			return
@@ -325,6 +351,9 @@ func (f *finder) parallel(c *call) {
 	}
 	if len(template) > 0 {
 		f.redirected(c)
+		if !slices.ContainsFunc(template, func(w field) bool { return strings.Contains(w.Text, "{") }) {
+			f.starts(c, "parallel", append(slices.Clone(template), more()), nil) // what it reads goes behind
+		}
 		f.withHole("{}", func() { f.withHole("{", func() { f.lines(c, "parallel", template) }) })
 		return
 	}
@@ -384,19 +413,7 @@ func (f *finder) lines(c *call, via string, list []field) {
 // ssh runs a line on another machine, and some options run one on this.
 func (f *finder) ssh(c *call) {
 	o := options{values: "BbcDEeFIiJLlmOopQRSWw", flags: "46AaCfGgKkMNnqsTtVvXxYy"}
-	args := c.args()
-	for i, a := range args {
-		value := strings.TrimPrefix(a.Text, "-o")
-		if a.Text == "-o" && i+1 < len(args) {
-			value = args[i+1].Text
-		}
-		key, command, _ := strings.Cut(strings.Replace(value, "=", " ", 1), " ")
-		switch strings.ToLower(key) {
-		case "proxycommand", "localcommand", "knownhostscommand", "remotecommand":
-			f.text(strings.TrimSpace(command), "ssh -o "+key, c)
-		}
-	}
-	s := o.command(args)
+	s := o.command(c.args())
 	if len(s.rest) == 0 {
 		return
 	}
@@ -412,6 +429,28 @@ func (f *finder) ssh(c *call) {
 			away.via = f.via
 			f.feeds(&away, "sh", nil)
 		})
+	}
+}
+
+// sshOptions are those of ssh, scp and sftp that run a line on this machine.
+func (f *finder) sshOptions(c *call) {
+	args := c.args()
+	for i, a := range args {
+		if a.Text == "-F" && i+1 < len(args) && (args[i+1].code || openFile(args[i+1].Text) || args[i+1].Text == "/dev/stdin") {
+			f.unknown("ssh: its configuration is not known")
+		}
+		if a.Text == "-S" && c.name() != "ssh" && i+1 < len(args) {
+			f.option(c, c.name()+" -S", args[i+1])
+		}
+		value := strings.TrimPrefix(a.Text, "-o")
+		if a.Text == "-o" && i+1 < len(args) {
+			value = args[i+1].Text
+		}
+		key, command, _ := strings.Cut(strings.Replace(value, "=", " ", 1), " ")
+		switch strings.ToLower(key) {
+		case "proxycommand", "localcommand", "knownhostscommand", "remotecommand":
+			f.text(strings.TrimSpace(command), "ssh -o "+key, c)
+		}
 	}
 }
 

@@ -19,14 +19,19 @@ func (f *finder) sed(c *call) {
 			scripts, given = append(scripts, args[i]), true
 		case strings.HasPrefix(t, "--expression="):
 			scripts, given = append(scripts, field{Word: Word{strings.TrimPrefix(t, "--expression="), args[i].Known}}), true
-		case t == "-f" || t == "--file":
+		case (t == "-f" || t == "--file") && i+1 < len(args):
 			i, given = i+1, true
+			f.fedScript(c, args[i])
 		case strings.HasPrefix(t, "--file="):
 			given = true
+			f.fedScript(c, field{Word: Word{strings.TrimPrefix(t, "--file="), args[i].Known}})
+		case strings.HasPrefix(t, "--e") || strings.HasPrefix(t, "--fi"):
+			f.unknown("sed code") // an option that is cut short
+			return
 		case t == "-l" || t == "--line-length":
 			i++
 		case strings.HasPrefix(t, "-") && !strings.HasPrefix(t, "--") && len(t) > 1:
-			if next := f.sedCluster(args, i, &scripts); next >= 0 {
+			if next := f.sedCluster(c, args, i, &scripts); next >= 0 {
 				i, given = next, true
 			}
 		case !strings.HasPrefix(t, "-") && first == nil:
@@ -43,7 +48,7 @@ func (f *finder) sed(c *call) {
 
 // sedCluster is -ne SCRIPT, -i.bak and the like; it says where it ended if
 // there was a script, else -1.
-func (f *finder) sedCluster(args []field, i int, scripts *[]field) int {
+func (f *finder) sedCluster(c *call, args []field, i int, scripts *[]field) int {
 	t := args[i].Text
 	for j := 1; j < len(t); j++ {
 		switch t[j] {
@@ -57,11 +62,26 @@ func (f *finder) sedCluster(args []field, i int, scripts *[]field) int {
 			}
 			if t[j] == 'e' {
 				*scripts = append(*scripts, value)
+			} else {
+				f.fedScript(c, value)
 			}
 			return i
 		}
 	}
 	return -1
+}
+
+// fedScript is the file of a script: one that is read from the line itself is
+// looked at, and what comes through a pipe is not known.
+func (f *finder) fedScript(c *call, file field) {
+	switch stdin := file.Text == "-" || stdinFile(file.Text); {
+	case file.code, openFile(file.Text) && !stdin:
+		f.unknown("sed code")
+	case stdin && c.stdin.text.Known:
+		f.sedScript(c, field{Word: c.stdin.text})
+	case stdin && c.stdin.from != fromOutside:
+		f.unknown("sed code")
+	}
 }
 
 func (f *finder) sedScript(c *call, script field) {

@@ -185,8 +185,17 @@ func (m *maker) part(p syntax.WordPart, first bool) {
 			m.f.unknown("pattern %q", p.Pattern.Value)
 		}
 	default:
-		m.split(m.f.value(p))
+		m.split(m.inside(m.f.value(p)))
 	}
+}
+
+// inside is a value of which not all is known: what it begins with says
+// something only where the word does.
+func (m *maker) inside(w Word) Word {
+	if start := m.text.Len() == 0 && !m.bad; !w.Known && !start {
+		w.Text = strings.TrimLeft(w.Text, "~.")
+	}
+	return w
 }
 
 // onlyAll says that quotes hold "$@" alone, which may come to no word at all.
@@ -227,7 +236,7 @@ func (m *maker) inQuotes(p syntax.WordPart) {
 	case *syntax.SglQuoted: // "${x:-'a'}"
 		m.single(p)
 	default:
-		w := m.f.value(p)
+		w := m.inside(m.f.value(p))
 		m.add(w.Text, w.Known)
 	}
 }
@@ -277,7 +286,7 @@ func (f *finder) substitution(list []*syntax.Stmt, via string) Word {
 		})
 	})
 	if !out.Known {
-		return Word{}
+		return Word{Text: out.Text} // where we are, see printsPlace
 	}
 	return Word{strings.TrimRight(out.Text, "\n"), true}
 }

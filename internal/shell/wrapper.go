@@ -74,11 +74,7 @@ func moreWrappers(name string) (options, bool) {
 	case "setpriv":
 		return options{long: []string{"--ambient-caps", "--inh-caps", "--bounding-set", "--ruid", "--euid", "--rgid", "--egid", "--reuid", "--regid", "--groups", "--securebits", "--pdeathsig", "--selinux-label", "--apparmor-profile"}, longFlags: []string{"--no-new-privs", "--nnp", "--clear-groups", "--keep-groups", "--init-groups", "--reset-env"}}, true
 	case "setarch", "i386", "x86_64":
-		n := 0
-		if name == "setarch" {
-			n = 1
-		}
-		return options{flags: "BFILRSTXZv3", operands: n}, true
+		return options{flags: "BFILRSTXZv3"}, true
 	case "systemd-run":
 		return options{values: "ptMHEu", flags: "GSPqrd", long: []string{"--unit", "--property", "--description", "--slice", "--uid", "--gid", "--nice", "--working-directory", "--setenv", "--on-active", "--on-boot", "--on-calendar"}, longFlags: []string{"--user", "--system", "--scope", "--pty", "--pipe", "--wait", "--collect", "--quiet", "--shell", "--same-dir", "--no-block", "--remain-after-exit", "--send-sighup", "--no-ask-password"}}, true
 	case "systemd-inhibit":
@@ -99,6 +95,26 @@ func moreWrappers(name string) (options, bool) {
 		return options{values: "j", flags: "u", long: []string{"--id", "--jobs"}, longFlags: []string{"--wait", "--fg", "--bg"}}, true
 	case "aa-exec":
 		return options{values: "pn", flags: "idv"}, true
+	}
+	return rareWrappers(name)
+}
+
+// rareWrappers are found among words by who judges commands, too; here they
+// have a name in the list of what a line runs.
+func rareWrappers(name string) (options, bool) {
+	switch name {
+	case "tini", "dumb-init", "catatonit", "run-one", "ifne", "systemd-cat", "dbus-launch", "enosys", "rr":
+		return options{values: "tpw", flags: "sgvcn", long: []string{"--identifier", "--priority"}}, true
+	case "ssh-agent":
+		return options{values: "aEPtO", flags: "cDdks"}, true
+	case "sshpass":
+		return options{values: "fdpP", flags: "evhV"}, true
+	case "choom", "cgexec", "cpulimit", "pipesz":
+		return options{values: "npglsefm", flags: "vicoztk", long: []string{"--adjust", "--limit", "--size", "--set"}}, true
+	case "logsave", "s6-setuidgid":
+		return options{flags: "asv", operands: 1}, true
+	case "runcon":
+		return options{values: "tulr", flags: "c", long: []string{"--type", "--user", "--role", "--range"}}, true
 	}
 	return options{}, false
 }
@@ -176,7 +192,7 @@ func (o options) longOption(s *scan, fields []field) int {
 	name, value, attached := strings.Cut(fields[0].Text, "=")
 	switch {
 	case attached:
-		s.seen[name] = field{Word: Word{value, fields[0].Known}}
+		s.seen[o.full(name)] = field{Word: Word{value, fields[0].Known}}
 		return 1
 	case slices.Contains(o.long, name):
 		if len(fields) > 1 {
@@ -188,7 +204,22 @@ func (o options) longOption(s *scan, fields []field) int {
 		s.others = append(s.others, fields[2:])
 	}
 	s.seen[name] = field{}
+	if full := o.full(name); full != name && len(fields) > 1 {
+		s.seen[full] = fields[1]
+	}
 	return 1
+}
+
+// full is the option that a name stands for which is cut short.
+func (o options) full(name string) string {
+	short := func(long string) bool { return len(name) > len("--") && strings.HasPrefix(long, name) }
+	if slices.Contains(o.long, name) || slices.Contains(o.longFlags, name) {
+		return name
+	}
+	if i := slices.IndexFunc(o.long, short); i >= 0 {
+		return o.long[i]
+	}
+	return name
 }
 
 func (o options) letters(s *scan, fields []field) int {
@@ -220,6 +251,9 @@ func isAssignment(text string) bool { return strings.Index(text, "=") > 0 }
 // wrapper runs the rest of a wrapper's words.
 func (f *finder) wrapper(c *call, name string, o options) {
 	s := o.command(c.args())
+	if name == "setarch" && len(s.rest) > 1 { // its first word may be an architecture
+		s.others = append(s.others, o.command(s.rest[1:]).rest)
+	}
 	if len(s.rest) == 0 {
 		f.alone(c, name)
 		return
@@ -237,6 +271,9 @@ func (f *finder) wrapper(c *call, name string, o options) {
 	}
 	if s.loose {
 		f.unknown("%s: the words before its command are not known", name)
+	}
+	if name == "entr" && has(s, "-s") {
+		f.option(&inner, "entr -s", s.rest[0])
 	}
 	f.withAssigns(s.assigns, func() {
 		f.through(&inner, name, s.rest)

@@ -76,6 +76,9 @@ func (a *accesses) each(list []token, what access) {
 func (a *accesses) values() {
 	for _, t := range a.c.tokens() {
 		v := t.text
+		if _, value, ok := strings.Cut(v, "="); ok && !t.option && !t.known && strings.HasPrefix(v, "--") {
+			a.add(token{text: value}, read) // --file=$HOME/x
+		}
 		if t.option {
 			if v = t.value; t.hasValue != no && strings.ContainsAny(v, "/~") && !isProse(t) {
 				a.add(token{text: v, known: t.hasValue == yes}, read)
@@ -103,6 +106,13 @@ func (a *accesses) program() {
 		a.each(ops, remove)
 	case "mv", "cp", "ln", "install", "rsync", "scp", "link":
 		a.move(ops)
+	case "socat":
+		for _, t := range ops { // UNIX-CONNECT:/path,options
+			if _, address, ok := strings.Cut(t.text, ":"); ok {
+				p, _, _ := strings.Cut(address, ",")
+				a.add(token{text: p, known: t.known}, read|write)
+			}
+		}
 	case "tee", "truncate", "touch", "mkdir", "mkfifo", "mknod", "ed", "ex", "vi", "vim", "nvim", "nano", "emacs":
 		a.each(ops, write)
 	case "patch":
@@ -169,7 +179,11 @@ func (a *accesses) move(ops []token) {
 		}
 	}
 	a.each(ops, from)
-	a.add(to, write)
+	what := write
+	if a.c.Name == "rsync" && slices.ContainsFunc(a.c.tokens(), func(t token) bool { return strings.HasPrefix(t.name, "--del") }) {
+		what |= remove // what is not where it comes from
+	}
+	a.add(to, what)
 	for _, t := range ops {
 		if name := path.Base(t.text); t.known && to.known && name != "." && name != "/" && name != ".." {
 			a.list = append(a.list, target{text: to.text + "/" + name, known: true, access: write, guess: true})
@@ -215,6 +229,8 @@ func (a *accesses) find() {
 	what, within := read, false
 	for _, t := range a.c.tokens() {
 		switch t.name {
+		case "-type":
+			within = within || t.value != "f" // all files are as good as all
 		case "-exec", "-execdir", "-ok", "-okdir":
 			within = true
 			if t.hasValue == yes && slices.Contains([]string{"rm", "unlink", "rmdir", "shred", "mv"}, path.Base(t.value)) {
@@ -284,6 +300,11 @@ func (a *accesses) archive(ops []token) {
 	if hasFile {
 		a.add(file, what)
 	}
+	if from, ok := a.c.valueOf("-C", "--directory"); ok && creates {
+		for _, t := range ops {
+			a.add(token{text: from.text + "/" + t.text, known: from.known && t.known}, read)
+		}
+	}
 	a.each(ops, read)
 	if !creates {
 		a.option(write, "-C", "--directory")
@@ -342,7 +363,7 @@ func (a *accesses) others(ops []token) {
 	case "echo", "printf", "true", "false", ":", "export", "declare", "local", "set", "unset", "read", "return", "exit", "shift", "kill", "sleep", "seq", "date", "cd", "pushd", "popd":
 		return
 	case "cat", "head", "tail", "less", "more", "base64", "base32", "xxd", "od", "hexdump", "strings", "nl", "tac", "diff", "cmp", "cut", "uniq", "wc",
-		"source", ".", "openssl", "gpg", "zip", "gzip", "bat", "view", "sh", "bash", "zsh", "python", "python3", "node", "nc", "socat":
+		"source", ".", "openssl", "gpg", "zip", "gzip", "bat", "view", "sh", "bash", "zsh", "python", "python3", "node", "nc":
 		a.each(ops, read)
 		return
 	}

@@ -17,6 +17,7 @@ func (p *Policy) Judge(ctx context.Context, c Call, resolve Resolver) Verdict {
 	if err != nil {
 		return Verdict{Action: Deny, Rule: RuleMalformed, Source: BuiltinSource, Reason: fmt.Sprintf("%s: %v.", RuleMalformed, err)}
 	}
+	p.hide(&sc)
 	j := &judging{policy: p, call: c, scene: sc}
 	if err := j.place(ctx, sc.subjects, resolve); err != nil {
 		return Verdict{
@@ -112,6 +113,9 @@ func (j *judging) match(a *active, s *subject) (hits []hit) {
 		}
 	}
 	base := hit{action: a.action, rule: a, sure: sure}
+	if s.of != nil {
+		base.sure, base.what = maybe, s.text()
+	}
 	if len(a.urls) > 0 {
 		hits = j.matchURLs(a, s, base)
 	} else {
@@ -128,7 +132,9 @@ func (j *judging) match(a *active, s *subject) (hits []hit) {
 		}
 		if on, direct := j.onPath(a.paths, t); on {
 			h := base
-			h.target, h.what, h.aside = t, t.text, !direct
+			if h.target, h.aside = t, !direct; s.of == nil {
+				h.what = t.text
+			}
 			hits = append(hits, h)
 		}
 	}
@@ -143,7 +149,10 @@ func (j *judging) matchCommands(a *active, s *subject) match {
 	for i := range a.commands {
 		p := &a.commands[i]
 		m := p.match(s.cmd)
-		if p.from != nil {
+		switch {
+		case s.of != nil && (m != yes || !p.hides()):
+			m = no // it is a guess: only what is surely meant counts
+		case p.from != nil:
 			m = min(m, p.fed(s))
 		}
 		sure = max(sure, m)
@@ -231,7 +240,7 @@ func (j *judging) allows(a *active, h hit, s *subject) bool {
 		return false
 	}
 	if len(a.commands) > 0 && (s.cmd == nil || !slices.ContainsFunc(a.commands, func(p commandPattern) bool {
-		return p.matchExact(s.cmd) && (p.from == nil || p.fed(s) == yes)
+		return (p.matchExact(s.cmd) || s.of != nil && p.matchExact(s.of.cmd)) && (p.from == nil || p.fed(s) == yes)
 	})) {
 		return false
 	}
@@ -343,8 +352,11 @@ func (j *judging) leavesScope(p string, r roots) bool {
 
 // text is what a subject is called in a reason.
 func (s *subject) text() string {
-	if s.cmd == nil {
+	switch {
+	case s.cmd == nil:
 		return s.tool
+	case s.of != nil:
+		return s.of.text()
 	}
 	var b strings.Builder
 	for i, w := range s.cmd.Words {

@@ -53,7 +53,7 @@ func isLanguage(name string) bool {
 
 // starterPattern finds what starts programs in the languages there are.
 var starterPattern = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile("(?i)system|subprocess|popen|spawn|exec|child_process|\\bqx\\b|%x|`|shell_|shell=|\\brun\\b|\\|\\s*getline|print\\s*\\|")
+	return regexp.MustCompile("(?i)system|subprocess|popen|spawn|exec|child_process|\\bqx\\b|%x|`|shell_|shell=|\\brun\\b|\\|\\s*getline|print[^\n]*\\|")
 })
 
 // mentions says whether code names the program and the words of a pattern.

@@ -16,6 +16,9 @@ type grammar struct {
 // said not to would put its value where the subcommand is looked for. What is
 // not listed is read both ways.
 func grammarOf(program, sub string) grammar {
+	if strings.HasPrefix(program, "python3.") {
+		program = "python3"
+	}
 	switch program {
 	case "git":
 		return gitGrammar(sub)
@@ -42,7 +45,9 @@ func grammarOf(program, sub string) grammar {
 	case "cargo":
 		return grammar{value: "--color --config -Z -C --manifest-path --target-dir --package -p --token --registry --index --features -F --target -j --jobs --bin --example --test --profile", flag: "-v -q --verbose --quiet --frozen --locked --offline --release --all --workspace --allow-dirty --no-verify --dry-run --all-features --no-default-features --all-targets --lib --bins"}
 	case "gh", "glab":
-		return grammar{value: "-R --repo --hostname", flag: "--help"}
+		return grammar{value: "-R --repo --hostname -X --method", flag: "--help"}
+	case "python", "python3":
+		return grammar{value: "-m -c -W -X", flag: "-u -B -E -I -s -S -v -q -O -OO -b -d -i"}
 	case "kill", "pkill", "killall":
 		return grammar{value: "-s --signal", flag: "-9 -15 -1 -2 -3 -KILL -TERM -HUP -INT -SIGKILL -SIGTERM -f -x"}
 	case "pip", "pip3", "uv", "poetry", "hatch", "twine", "gem":

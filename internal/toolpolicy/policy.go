@@ -95,6 +95,7 @@ type Options struct {
 type Policy struct {
 	layers   []*Layer // weakest say first: built-in, user, project
 	rules    []*active
+	programs map[string]bool // that rules are about; see hidden.go
 	unparsed setting
 	scope    []pathGlob
 	scopeText,
@@ -143,6 +144,7 @@ func New(o Options) (*Policy, error) {
 		}
 		p.scope, p.scopeText = append(p.scope, g), append(p.scopeText, text)
 	}
+	p.programs = programsOf(p.rules)
 	return p, problems.err()
 }
 

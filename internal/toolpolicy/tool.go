@@ -63,6 +63,8 @@ type subject struct {
 	urls      []location
 	oddURL    bool // one of its URLs could not be read
 	earlier   []*command
+	// of is the command among whose words this one stands: it may start it.
+	of *subject
 }
 
 // scene is a call, taken apart.

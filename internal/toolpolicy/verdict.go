@@ -144,15 +144,26 @@ func (j *judging) locate(s *subject, t *target) bool {
 	text := t.text
 	dir, ok := j.dir(s)
 	switch {
+	case text == "" && ok && !t.known && t.access == read:
+		// Some file of where it is; of the workspace that says nothing.
+		if _, in := below(path.Clean(j.call.Workspace), path.Clean(dir)); in {
+			return false
+		}
+		t.raw, t.lexical, t.vague = dir, path.Clean(dir), true
+		return true
 	case text == "" || len(text) > maxPath:
 		return false
 	case strings.HasPrefix(text, "~") && (s.cmd == nil || !t.known):
 		// A word of a shell is known when its ~ is no home.
 		name, below, _ := strings.Cut(text[1:], "/")
-		if name != "" {
-			return false // somebody else's
+		switch name {
+		case "":
+			t.raw = j.call.Home + "/" + below
+		case "root":
+			t.raw = "/root/" + below
+		default: // somebody's, where homes usually are; ~+ and ~- are not known
+			t.raw, t.vague = "/home/"+name+"/"+below, true
 		}
-		t.raw = j.call.Home + "/" + below
 	case strings.HasPrefix(text, "/"):
 		t.raw, t.vague = text, !t.known
 	case !ok:

@@ -57,7 +57,7 @@ func (c *Collector) Close() (Result, error) {
 	defer c.mu.Unlock()
 	for _, w := range c.lines {
 		if len(w.buf) > 0 || w.cut {
-			w.flush()
+			w.flush(true)
 		}
 	}
 	return c.transcript.Result(), c.err
@@ -87,7 +87,7 @@ func (w *lineWriter) Write(p []byte) (int, error) {
 		line, rest, ended := bytes.Cut(p, []byte{'\n'})
 		w.keep(line)
 		if ended {
-			w.flush()
+			w.flush(false)
 		}
 		p = rest
 	}
@@ -102,10 +102,15 @@ func (w *lineWriter) keep(part []byte) {
 	w.buf = append(w.buf, part...)
 }
 
-func (w *lineWriter) flush() {
+// flush reads the line. One that the end of the program has cut short hides
+// nothing by that.
+func (w *lineWriter) flush(unended bool) {
 	line := bytes.TrimSuffix(w.buf, []byte{'\r'})
 	if w.owner.err == nil {
 		for _, p := range w.owner.transcript.Line(w.stream, line, w.cut) {
+			if unended {
+				p = ungarbled(p)
+			}
 			if w.owner.err = w.owner.emit(p); w.owner.err != nil {
 				break
 			}

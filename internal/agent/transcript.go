@@ -23,6 +23,7 @@ const maxInput = 256 << 10
 // a line. What it does not know, it passes over; what is no JSON is output.
 type claudeTranscript struct {
 	result Result
+	begun  bool // it has said what it is: from here on all of its stdout is JSON
 	turns  int
 	// parts are the tokens per result, for a CLI that does not sum them up.
 	input, output int64
@@ -95,12 +96,12 @@ func (t *claudeTranscript) Line(stream Stream, line []byte, cut bool) []audit.Pa
 	case cut && stream == Stdout:
 		text := fmt.Sprintf("a message of the agent is over %d bytes; it is not in the record", MaxLine)
 		return []audit.Payload{audit.Notice{Level: audit.Warn, Text: text}}
-	case stream != Stdout || line[0] != '{':
+	case stream != Stdout:
 		return []audit.Payload{output(stream, line, cut)}
 	}
 	var l streamLine
-	if err := json.Unmarshal(line, &l); err != nil {
-		return []audit.Payload{output(stream, line, false)}
+	if err := json.Unmarshal(line, &l); line[0] != '{' || err != nil {
+		return []audit.Payload{t.odd(line)}
 	}
 	if l.SessionID != "" {
 		t.result.Session = clip(l.SessionID)
@@ -119,12 +120,35 @@ func (t *claudeTranscript) Line(stream Stream, line []byte, cut bool) []audit.Pa
 	}
 }
 
+// odd is a line of stdout that is no message. Tool calls of an agent that has
+// begun may be in it: then nobody can say whether they were judged.
+func (t *claudeTranscript) odd(line []byte) audit.Payload {
+	out := output(Stdout, line, false)
+	tools := bytes.Contains(line, []byte(`"tool_use`)) || bytes.Contains(line, []byte(`"tool_result`))
+	if t.begun && (tools || !json.Valid(line)) {
+		return Garbled{out}
+	}
+	return out
+}
+
+// Garbled is output where a message of the agent's transcript belongs.
+type Garbled struct{ audit.Output }
+
+// ungarbled is p as output that means nothing more.
+func ungarbled(p audit.Payload) audit.Payload {
+	if g, ok := p.(Garbled); ok {
+		return g.Output
+	}
+	return p
+}
+
 // Result implements Transcript.
 func (t *claudeTranscript) Result() Result { return t.result }
 
 func (t *claudeTranscript) system(l streamLine) []audit.Payload {
 	switch l.Subtype {
 	case "init":
+		t.begun = true
 		t.result.Version, t.result.Model = clip(l.Version), clip(l.Model)
 	case "api_retry":
 		if refused(l.ErrorStatus) {
@@ -262,6 +286,7 @@ func object(raw json.RawMessage) json.RawMessage {
 // the events of a Transcript so that it can be compared with what was judged,
 // is replaced by its size and hash when it is large.
 func Bounded(p audit.Payload) audit.Payload {
+	p = ungarbled(p)
 	c, ok := p.(audit.ToolCall)
 	if !ok || len(c.Input) <= maxInput {
 		return p

@@ -207,6 +207,49 @@ func TestBounded(t *testing.T) {
 	}
 }
 
+// TestGarbled: what an agent that has begun writes besides messages may hide a
+// tool call, whoever wrote it.
+func TestGarbled(t *testing.T) {
+	const (
+		begin  = `{"type":"system","subtype":"init"}` + "\n"
+		result = `{"type":"user","message":{"content":[{"type":"tool_result","tool_use_id":"a","content":"x"}]}}`
+	)
+	tests := map[string]struct {
+		text string
+		want bool
+	}{
+		"messages":                     {begin + result + "\n", false},
+		"text before it has begun":     {"hello\n" + begin + result + "\n", false},
+		"text":                         {begin + "hello\n", true},
+		"garbage before a message":     {begin + "x" + result + "\n", true},
+		"garbage behind a message":     {begin + result + "x\n", true},
+		"a message cut in two":         {begin + result[:40] + "\n" + result[40:] + "\n", true},
+		"a message within another":     {begin + `{"type":"novelty","x":` + result + "\n", true},
+		"a call of another shape":      {begin + `{"type":7,"message":{"content":[{"type":"tool_use","id":"a"}]}}` + "\n", true},
+		"news of another shape":        {begin + `{"type":7}` + "\n", false},
+		"a list":                       {begin + `[]` + "\n", false},
+		"an empty line":                {begin + "\n \n" + result + "\n", false},
+		"an end within a message":      {begin + result[:40], false},
+		"a call that it does not know": {begin + `["tool_use"]` + "\n", true},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			payloads, _ := read(t, []byte(tt.text))
+			got := false
+			for _, p := range payloads {
+				_, is := p.(agent.Garbled)
+				got = got || is
+				if _, kept := agent.Bounded(p).(agent.Garbled); kept {
+					t.Error("the record has it as something that it does not know")
+				}
+			}
+			if got != tt.want {
+				t.Errorf("garbled is %t, want %t", got, tt.want)
+			}
+		})
+	}
+}
+
 func FuzzTranscript(f *testing.F) {
 	for _, name := range []string{"demo.jsonl", "denied.jsonl", "overloaded.jsonl"} {
 		data, err := os.ReadFile(filepath.Join("testdata", name))

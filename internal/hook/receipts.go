@@ -35,6 +35,9 @@ var (
 	ErrNotModified = errors.New("tool call not known to have run with the input it was allowed with")
 	// ErrIgnoredDenial is a call that has a result although it was denied.
 	ErrIgnoredDenial = errors.New("denied tool call has a result")
+	// ErrUnjudged is a call that has neither a verdict nor a result when its
+	// agent has ended.
+	ErrUnjudged = errors.New("tool call without a verdict or a result")
 	// ErrTooMany is a run with more calls than can be tracked.
 	ErrTooMany = errors.New("too many tool calls to track")
 )
@@ -61,6 +64,10 @@ var errNoObject = errors.New("tool input is not an object")
 //   - A forged question with the same input instead of a killed hook's: an
 //     allow is what the hook would have got; a denial is ErrIgnoredDenial,
 //     because only the CLI's own words for a stopped call count as one.
+//   - A result that claims that the tool never ran: the CLI's report that it
+//     ran, if it is not kept from us, says otherwise (ErrNoReceipt,
+//     ErrIgnoredDenial).
+//   - An agent that ends before the result: ErrUnjudged.
 //   - A modified input that never reached the CLI: ErrNotModified, unless the
 //     CLI's report of the tool's end is forged as well.
 //
@@ -103,6 +110,27 @@ func (r *Receipts) Observe(p audit.Payload) error {
 		return nil
 	}
 }
+
+// Ended says what is open when the agent has ended by itself: calls that it
+// showed, that nobody judged, and whose result nobody saw. They may have run.
+func (r *Receipts) Ended() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var open []string
+	for id, c := range r.calls {
+		if c.shown != nil && !c.judged && !c.returned {
+			open = append(open, id)
+		}
+	}
+	if len(open) == 0 {
+		return nil
+	}
+	slices.Sort(open)
+	return fmt.Errorf("%w: %q", ErrUnjudged, open[:min(len(open), maxNamed)])
+}
+
+// maxNamed is how many calls an error names.
+const maxNamed = 5
 
 // Check says whether the tool call was judged with this input.
 func (r *Receipts) Check(toolUseID string, input json.RawMessage) error {
@@ -164,17 +192,22 @@ func (r *Receipts) deny(id string) {
 }
 
 // ran notes the input that a tool has run with, which the CLI tells before it
-// shows the result.
-func (r *Receipts) ran(from Call) {
+// shows the result. One that ran although nobody allowed it is an error, which
+// no result can talk its way out of.
+func (r *Receipts) ran(from Call) error {
 	with, err := r.fieldsOf(from.Input, from.Dir)
-	if err != nil {
-		return // it counts as not told
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if c, ok := r.calls[from.ToolUseID]; ok && with.covers(c.modified) {
+	c := r.calls[from.ToolUseID]
+	switch {
+	case c == nil || !c.judged:
+		return fmt.Errorf("%w: %q has run", ErrNoReceipt, from.ToolUseID)
+	case c.denied:
+		return fmt.Errorf("%w: %q has run", ErrIgnoredDenial, from.ToolUseID)
+	case err == nil && with.covers(c.modified): // else it counts as not told
 		c.modified = nil
 	}
+	return nil
 }
 
 func (r *Receipts) called(id string, input json.RawMessage) error {

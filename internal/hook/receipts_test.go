@@ -112,16 +112,14 @@ func TestReceiptsAgainstResults(t *testing.T) {
 		}, ErrIgnoredDenial},
 		"modified and run so": {func(r *Receipts) error {
 			err := r.add(call, changed)
-			r.ran(judged("t", `{"a":3,"added":true}`))
-			return errors.Join(err, r.Observe(input), r.Observe(result))
+			return errors.Join(err, r.ran(judged("t", `{"a":3,"added":true}`)), r.Observe(input), r.Observe(result))
 		}, nil},
 		"modified, and nobody said what ran": {func(r *Receipts) error {
 			return errors.Join(r.add(call, changed), r.Observe(input), r.Observe(result))
 		}, ErrNotModified},
 		"modified, and the original ran": {func(r *Receipts) error {
 			err := r.add(call, changed)
-			r.ran(call)
-			return errors.Join(err, r.Observe(result))
+			return errors.Join(err, r.ran(call), r.Observe(result))
 		}, ErrNotModified},
 		"modified, run and failed": {func(r *Receipts) error {
 			err := r.add(call, changed)
@@ -138,6 +136,24 @@ func TestReceiptsAgainstResults(t *testing.T) {
 		"judged twice": {func(r *Receipts) error {
 			return errors.Join(r.add(call, Decision{Allow: true}), r.add(judged("t", `{"a":2}`), Decision{Allow: true}))
 		}, ErrJudgedTwice},
+		"ran without a receipt, and says that it never ran": {func(r *Receipts) error {
+			lie := audit.ToolResult{ID: "t", IsError: true, Text: "<tool_use_error>Error: No such tool available: X</tool_use_error>"}
+			return errors.Join(r.Observe(input), r.ran(call), r.Observe(lie))
+		}, ErrNoReceipt},
+		"denied, ran, and says that it was stopped": {func(r *Receipts) error {
+			lie := audit.ToolResult{ID: "t", IsError: true, Text: "PreToolUse:Bash hook error: [/opt/x hook]: agent-process: no"}
+			return errors.Join(r.add(call, Decision{}), r.ran(call), r.Observe(lie))
+		}, ErrIgnoredDenial},
+		"ran, and was judged": {func(r *Receipts) error {
+			return errors.Join(r.add(call, Decision{Allow: true}), r.ran(call), r.Ended())
+		}, nil},
+		"shown, and then the end": {func(r *Receipts) error { return errors.Join(r.Observe(input), r.Ended()) }, ErrUnjudged},
+		"shown and judged, and then the end": {func(r *Receipts) error {
+			return errors.Join(r.Observe(input), r.add(call, Decision{Allow: true}), r.Ended())
+		}, nil},
+		"shown and stopped, and then the end": {func(r *Receipts) error {
+			return errors.Join(r.Observe(input), r.Observe(audit.ToolResult{ID: "t", IsError: true, Text: "<tool_use_error>x"}), r.Ended())
+		}, nil},
 		"other payloads": {func(r *Receipts) error { return r.Observe(audit.Say{Text: "x"}) }, nil},
 		"repeated line": {func(r *Receipts) error {
 			return errors.Join(r.add(call, Decision{Allow: true}), r.Observe(input), r.Observe(result), r.Observe(input), r.Observe(result))

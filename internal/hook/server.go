@@ -265,7 +265,7 @@ func (s *Server) note(c Call, d Decision) error {
 	case c.Event == EventPreToolUse:
 		return s.Receipts.add(c, d)
 	case c.Event == EventPostToolUse, c.Event == EventPostToolUseFailure:
-		s.Receipts.ran(c)
+		return s.Receipts.ran(c)
 	}
 	return nil
 }

@@ -71,7 +71,7 @@ func (v *supervisor) watch() ending {
 		case <-v.grace:
 			v.kill()
 		case err := <-v.broken:
-			v.decide(sandbox.OutcomePolicyBroken, err.Error())
+			v.end.decide(sandbox.OutcomePolicyBroken, err.Error())
 			v.kill()
 		}
 	}
@@ -80,7 +80,7 @@ func (v *supervisor) watch() ending {
 // ask asks the program to end, and kills it when it is asked again or takes
 // too long.
 func (v *supervisor) ask(outcome sandbox.Outcome, reason string) {
-	v.decide(outcome, reason)
+	v.end.decide(outcome, reason)
 	if v.grace != nil || v.proc.Signal(syscall.SIGINT) != nil {
 		v.kill()
 		return
@@ -88,10 +88,11 @@ func (v *supervisor) ask(outcome sandbox.Outcome, reason string) {
 	v.grace = time.After(graceTime)
 }
 
-// decide keeps the first decision: what follows is its consequence.
-func (v *supervisor) decide(outcome sandbox.Outcome, reason string) {
-	if v.end.outcome == "" {
-		v.end.outcome, v.end.reason = outcome, reason
+// decide keeps the first decision: what follows is its consequence. But that a
+// policy was bypassed is said whoever has ended the agent.
+func (e *ending) decide(outcome sandbox.Outcome, reason string) {
+	if e.outcome == "" || outcome == sandbox.OutcomePolicyBroken && e.outcome != outcome {
+		e.outcome, e.reason = outcome, reason
 	}
 }
 
@@ -106,6 +107,7 @@ func after(d time.Duration) <-chan time.Time {
 // facts are what an outcome is computed from.
 type facts struct {
 	end       ending
+	unjudged  error  // a tool call that may have run without a verdict
 	claims    string // why the agent itself says that it failed, if it does
 	usage     sandbox.Usage
 	commits   int
@@ -127,6 +129,8 @@ func (f facts) outcome() (sandbox.Outcome, string) {
 		return sandbox.OutcomeOutOfMemory, "killed for using more memory than its limit; give it more with --memory"
 	case f.usage.DiskExceeded:
 		return sandbox.OutcomeFailed, "it wrote more than its disk limit; give it more with --disk"
+	case f.unjudged != nil:
+		return sandbox.OutcomePolicyBroken, f.unjudged.Error()
 	case f.unsaved != nil:
 		return sandbox.OutcomeFailed, fmt.Sprintf("its work could not be brought home: %v", f.unsaved)
 	case holds(f.held):

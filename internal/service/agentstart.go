@@ -48,8 +48,16 @@ func (x *session) runAgent(ctx context.Context) ending {
 	}
 	end := v.watch()
 	result, err := out.Close()
-	if err != nil && end.outcome == "" {
-		end.outcome, end.reason = sandbox.OutcomePolicyBroken, err.Error()
+	if end.outcome == "" {
+		x.unjudged = x.net.receipts.Ended()
+	}
+	select {
+	case first := <-broken: // it came with the agent's end
+		err = first
+	default:
+	}
+	if err != nil {
+		end.decide(sandbox.OutcomePolicyBroken, err.Error())
 	}
 	x.claims = claims(result)
 	return end
@@ -79,11 +87,18 @@ const lookTime = time.Minute
 func (x *session) collect(p audit.Payload) error {
 	x.rec.Record(agent.Bounded(p))
 	err := x.net.receipts.Observe(p)
+	if _, garbled := p.(agent.Garbled); garbled {
+		err = errGarbled
+	}
 	if err != nil {
 		x.net.breakRun(err)
 	}
 	return err
 }
+
+// errGarbled is a transcript that cannot be held against the verdicts. Whoever
+// runs inside can write to the agent's stdout.
+var errGarbled = errors.New("the agent's transcript holds what is no message, so its tool calls cannot be checked")
 
 // watchProtections gives what must end a run at once: a policy that was
 // bypassed, a gateway or a record that broke.

@@ -111,7 +111,7 @@ func TestSupervisor(t *testing.T) {
 		},
 		{
 			name: "loses a protection while it stops", onSignal: ignores, lasts: never, stops: []time.Duration{time.Second}, breaks: 2 * time.Second, after: 2 * time.Second, asked: 1,
-			want: ending{exit: killed, outcome: sandbox.OutcomeStopped, reason: "stopped by a person"},
+			want: ending{exit: killed, outcome: sandbox.OutcomePolicyBroken, reason: "Bash ran unjudged"},
 		},
 		{
 			name: "has no credential that works", onSignal: obeys, lasts: never, hopeless: 90 * time.Second, after: 90 * time.Second, asked: 1,

@@ -34,6 +34,8 @@
 //     text of a shell that is not known (eval "$X", sh -c "$X", base64 -d | sh,
 //     a here-document to sh with expansions) and what is no shell at all: these
 //     could be any command, so rules for commands could match.
+//   - A command of a rule among the words of a program that is not known to
+//     start others (wrap git push): it may be started. See hidden.go.
 //   - Code of other languages (python3 -c, node -e, perl -e, awk) and files
 //     that are run (bash script.sh, make, npm test, source venv/bin/activate):
 //     they run. Rules for commands are about what the agent types; what a

@@ -27,6 +27,8 @@ type ending struct {
 	outcome sandbox.Outcome // decided by us; empty when it ended by itself
 	reason  string
 	err     error // the program could not be run or waited for
+	// unjudged is a tool call that may have run without a verdict.
+	unjudged error
 }
 
 // supervisor watches one program and ends it when something asks for it.
@@ -107,7 +109,6 @@ func after(d time.Duration) <-chan time.Time {
 // facts are what an outcome is computed from.
 type facts struct {
 	end       ending
-	unjudged  error  // a tool call that may have run without a verdict
 	claims    string // why the agent itself says that it failed, if it does
 	usage     sandbox.Usage
 	commits   int
@@ -129,8 +130,8 @@ func (f facts) outcome() (sandbox.Outcome, string) {
 		return sandbox.OutcomeOutOfMemory, "killed for using more memory than its limit; give it more with --memory"
 	case f.usage.DiskExceeded:
 		return sandbox.OutcomeFailed, "it wrote more than its disk limit; give it more with --disk"
-	case f.unjudged != nil:
-		return sandbox.OutcomePolicyBroken, f.unjudged.Error()
+	case f.end.unjudged != nil:
+		return sandbox.OutcomePolicyBroken, f.end.unjudged.Error()
 	case f.unsaved != nil:
 		return sandbox.OutcomeFailed, fmt.Sprintf("its work could not be brought home: %v", f.unsaved)
 	case holds(f.held):

@@ -49,7 +49,7 @@ func (x *session) runAgent(ctx context.Context) ending {
 	end := v.watch()
 	result, err := out.Close()
 	if end.outcome == "" {
-		x.unjudged = x.net.receipts.Ended()
+		end.unjudged = x.net.receipts.Ended()
 	}
 	select {
 	case first := <-broken: // it came with the agent's end

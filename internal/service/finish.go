@@ -47,7 +47,7 @@ func (x *session) imported(ctx context.Context, res workspace.ImportResult) {
 func (x *session) finish(ctx context.Context, end ending) (sandbox.Run, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTime+tearDownTime)
 	defer cancel()
-	f := facts{end: end, unjudged: x.unjudged, claims: x.claims, unwritten: x.rec.Err()}
+	f := facts{end: end, claims: x.claims, unwritten: x.rec.Err()}
 	errs := []error{x.setState(ctx, sandbox.StateFinishing)}
 	begin := x.svc.Now()
 	f.unsaved = x.saveAll(ctx)

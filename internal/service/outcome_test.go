@@ -34,8 +34,8 @@ func TestOutcome(t *testing.T) {
 		{"a child is killed for memory, and it fails", facts{end: ended(1), usage: sandbox.Usage{OOMKills: 2}}, sandbox.OutcomeOutOfMemory, "--memory"},
 		{"a child is killed for memory, and it copes", facts{end: ended(0), usage: sandbox.Usage{OOMKills: 2}, commits: 1}, sandbox.OutcomeDone, ""},
 		{"the disk limit", facts{end: ended(1), usage: sandbox.Usage{DiskExceeded: true}, unsaved: broken}, sandbox.OutcomeFailed, "--disk"},
-		{"a call may have run unjudged", facts{end: ended(137), unjudged: broken, commits: 1}, sandbox.OutcomePolicyBroken, "disk full"},
-		{"memory is why a call has no verdict", facts{end: ending{exit: sandbox.Exit{Code: 137, OOM: true}}, unjudged: broken}, sandbox.OutcomeOutOfMemory, "--memory"},
+		{"a call may have run unjudged", facts{end: ending{exit: sandbox.Exit{Code: 137}, unjudged: broken}, commits: 1}, sandbox.OutcomePolicyBroken, "disk full"},
+		{"memory is why a call has no verdict", facts{end: ending{exit: sandbox.Exit{Code: 137, OOM: true}, unjudged: broken}}, sandbox.OutcomeOutOfMemory, "--memory"},
 		{"work is not home", facts{end: ended(0), unsaved: broken, commits: 1}, sandbox.OutcomeFailed, "brought home: disk full"},
 		{"the record has a hole", facts{end: stopped, unwritten: broken, commits: 1}, sandbox.OutcomeFailed, "record could not be written"},
 	}

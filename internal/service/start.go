@@ -37,11 +37,10 @@ type session struct {
 	env    []string // of the agent and of checks
 	start  time.Time
 
-	beside   sync.WaitGroup         // what goes on beside the run
-	mu       sync.Mutex             // over run, while a turn is saved
-	claims   string                 // why the agent says that it failed
-	unjudged error                  // a tool call that may have run without a verdict
-	last     workspace.ImportResult // of the end of the run
+	beside sync.WaitGroup         // what goes on beside the run
+	mu     sync.Mutex             // over run, while a turn is saved
+	claims string                 // why the agent says that it failed
+	last   workspace.ImportResult // of the end of the run
 }
 
 // Start runs one agent from its goal to its branch. view is shown everything

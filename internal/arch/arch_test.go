@@ -47,6 +47,7 @@ func imports() map[string][]string {
 		"internal/secret":              {"sandbox", "policy"},
 		"internal/store":               {"sandbox", "audit", "approval"},
 		"internal/approval":            {"sandbox"},
+		"internal/conversation":        {"sandbox"},
 		"internal/projecthook":         {"sandbox"},
 		"internal/shell":               {},
 		"internal/toolpolicy":          {"shell"},
@@ -60,7 +61,7 @@ func imports() map[string][]string {
 		// What holds them together.
 		"internal/gateway": {"sandbox"}, // proxy and hooks are its interfaces
 		"internal/config":  {"sandbox"},
-		"internal/service": append(slices.Concat(domain, judging), "proxy", "hook", "proof", "gateway", "workspace", "agent", "secret", "store", "config", "scripted"),
+		"internal/service": append(slices.Concat(domain, judging), "proxy", "hook", "proof", "gateway", "workspace", "agent", "conversation", "secret", "store", "config", "scripted"),
 		// What people see.
 		"internal/term":     {},
 		"internal/report":   {"sandbox", "audit", "term"},

@@ -106,6 +106,10 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"token":    cmdToken,
 		"trustall": cmdTrustAll,
 		"answer":   cmdAnswer,
+		"until":    cmdUntil,
+		"gate":     cmdGate,
+		"told":     cmdTold,
+		"heard":    cmdHeard,
 	}
 }
 

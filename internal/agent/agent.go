@@ -20,6 +20,13 @@ type Adapter interface {
 	Transcript() Transcript
 }
 
+// Conversing is an Adapter whose agent can go on with a conversation.
+type Conversing interface {
+	// SessionFile is where below the agent's home a conversation is, as
+	// path.Match has it.
+	SessionFile(session string) string
+}
+
 // Request is one job for an agent.
 type Request struct {
 	Goal  string
@@ -37,6 +44,9 @@ type Request struct {
 	Credential StandIn
 	// CABundle is the path inside of the certificates to trust, if any.
 	CABundle string
+	// Session is the conversation to go on with, which is in Home already; Goal
+	// is then what the person says next.
+	Session string
 	// Interactive starts the agent on a terminal that a person looks at.
 	Interactive bool
 	// Trusted are the files of the base commit that steer the agent and that a

@@ -107,6 +107,10 @@ func (c Claude) Plan(_ context.Context, r Request) (Plan, error) {
 // Transcript implements Adapter.
 func (Claude) Transcript() Transcript { return &claudeTranscript{} }
 
+// SessionFile implements Conversing. The directory is named for the directory
+// that the agent works in, which is the same in each of its runs.
+func (Claude) SessionFile(session string) string { return ".claude/projects/*/" + session + ".jsonl" }
+
 func (c Claude) validate(r Request) error {
 	limit := maxStdinGoal
 	if r.Interactive {
@@ -150,6 +154,9 @@ func (p *Plan) command(r Request, trusted project) {
 	}
 	if r.Model != "" {
 		p.Argv = append(p.Argv, "--model="+r.Model)
+	}
+	if r.Session != "" {
+		p.Argv = append(p.Argv, "--resume="+r.Session)
 	}
 	if r.Interactive && r.Goal != "" {
 		p.Argv = append(p.Argv, "--", r.Goal)

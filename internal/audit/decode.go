@@ -9,6 +9,10 @@ import (
 // proof provoked before the agent started: recorded, but nobody's denial.
 const ProofRule = "canary"
 
+// MessageRule is the rule of the verdict by which an agent that would end its
+// turn is given what the person has sent it: that is no denial.
+const MessageRule = "message"
+
 // Decode is the typed payload of e, also of an event that was read back. An
 // event of a kind that this binary does not know is an error.
 func Decode(e Event) (Payload, error) {

@@ -203,16 +203,39 @@ func runStart(ctx context.Context, d *deps, cmd *cobra.Command, o *startOptions)
 		return err
 	}
 	o.Dir, o.Progress = ".", d.progress
-	o.Control = service.NewControl()
-	defer stopOnSignals(o.Control)()
-	view, done := d.view(ctx, o.json)
-	if live, ok := view.(*report.Live); ok && !o.noInput && !o.Ask.Unattended {
-		o.Ask.Prompt = d.prompter(live)
+	return d.follow(ctx, svc, shown{json: o.json, noInput: o.noInput || o.Ask.Unattended}, func(w watched) (sandbox.Run, error) {
+		o.Ask.Prompt, o.Ask.Notify, o.Control = w.prompt, w.notify, w.control
+		return svc.Start(ctx, o.StartOptions, w.view)
+	})
+}
+
+// shown says how a run is shown, and watched what shows it and ends it early.
+type (
+	shown struct {
+		json    bool
+		noInput bool // nobody is asked at this terminal
+	}
+	watched struct {
+		view    audit.Sink
+		prompt  approval.Prompter
+		notify  func(approval.Question)
+		control *service.Control
+	}
+)
+
+// follow shows a run from its start to its end, and gives its exit status.
+func (d *deps) follow(ctx context.Context, svc *service.Service, how shown, run func(watched) (sandbox.Run, error)) error {
+	w := watched{control: service.NewControl()}
+	defer stopOnSignals(w.control)()
+	view, done := d.view(ctx, how.json)
+	w.view = view
+	if live, ok := view.(*report.Live); ok && !how.noInput {
+		w.prompt = d.prompter(live)
 	}
 	var untold error
 	told := d.notifier(svc.Config.Notify, func(err error) { untold = err })
-	o.Ask.Notify = func(q approval.Question) { told.Notify(ctx, q) }
-	run, err := svc.Start(ctx, o.StartOptions, view)
+	w.notify = func(q approval.Question) { told.Notify(ctx, q) }
+	ended, err := run(w)
 	told.Wait()
 	if err := errors.Join(err, done()); err != nil {
 		return err
@@ -220,7 +243,7 @@ func runStart(ctx context.Context, d *deps, cmd *cobra.Command, o *startOptions)
 	if untold != nil {
 		complain(d.streams, untold)
 	}
-	return outcomeError(run)
+	return outcomeError(ended)
 }
 
 // longestAsk is how long a question may wait: the client of a hook waits for an

@@ -12,7 +12,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 
@@ -62,12 +61,12 @@ type Mark struct {
 	Sum   string `json:"sum"` // SHA-256 of all before it
 }
 
-// sessionPattern is what an agent's id of a conversation may be: it becomes part
-// of a path and of a command line.
-var sessionPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$`)
-
-// ValidSession reports whether id can be one.
-func ValidSession(id string) bool { return sessionPattern.MatchString(id) }
+// ValidSession reports whether id can be an agent's id of a conversation: it
+// becomes part of a path and of a command line.
+func ValidSession(id string) bool {
+	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+	return id != "" && len(id) <= 128 && strings.Trim(id, letters+"-_") == "" && strings.ContainsAny(id[:1], letters)
+}
 
 // Take takes the conversation that is kept in dir, or answers ErrBusy.
 func Take(dir string) (*Conversation, error) {
@@ -127,6 +126,22 @@ func (c *Conversation) Use(h Head) error {
 	}
 	c.head = h
 	return nil
+}
+
+// Reset forgets the conversation: that of an agent whose name another one has
+// taken.
+func (c *Conversation) Reset() error {
+	entries, err := os.ReadDir(c.dir)
+	if err != nil {
+		return fmt.Errorf("conversation: %w", err)
+	}
+	errs := []error{c.Use(Head{})}
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), suffix) {
+			errs = append(errs, os.Remove(filepath.Join(c.dir, e.Name())))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // Save keeps the conversation session as it is in home, and gives its end.

@@ -50,7 +50,7 @@ func why(reason, rule string) string {
 // verdict shows what was refused, warned of or answered.
 func (l *Live) verdict(v audit.Verdict, fresh bool) {
 	switch {
-	case v.Rule == audit.ProofRule:
+	case v.Rule == audit.ProofRule || v.Rule == audit.MessageRule:
 	case v.Decision == audit.Deny && fresh:
 		l.denied()
 	case v.Decision == audit.Deny:

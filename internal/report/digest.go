@@ -154,7 +154,7 @@ func (d *Digest) request(r audit.Request) {
 // verdict counts what was refused or warned of, and finds the question that it
 // answers.
 func (d *Digest) verdict(v audit.Verdict) {
-	if v.Rule == audit.ProofRule {
+	if v.Rule == audit.ProofRule || v.Rule == audit.MessageRule {
 		return
 	}
 	what := Denial{What: verdictTarget(v), Rule: v.Rule, Reason: v.Reason, By: v.By, ID: v.ID}

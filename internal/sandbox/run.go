@@ -69,14 +69,18 @@ type Run struct {
 	Tip        string    `json:"tip"`  // last imported commit; Base at first
 	Agent      AgentInfo `json:"agent"`
 	Scope      []string  `json:"scope,omitempty"` // globs of what it may change; none is everything
-	State      State     `json:"state"`
-	Outcome    Outcome   `json:"outcome,omitempty"`
-	Reason     string    `json:"reason,omitempty"` // why, when it is not done
-	Created    time.Time `json:"created"`
-	Ended      time.Time `json:"ended,omitzero"`
-	PID        int       `json:"pid,omitempty"`
-	Stat       DiffStat  `json:"stat"`
-	Cost       Cost      `json:"cost"`
+	// Previous is the run that this one goes on from, and Session the agent's
+	// own id of the conversation.
+	Previous string    `json:"previous,omitempty"`
+	Session  string    `json:"session,omitempty"`
+	State    State     `json:"state"`
+	Outcome  Outcome   `json:"outcome,omitempty"`
+	Reason   string    `json:"reason,omitempty"` // why, when it is not done
+	Created  time.Time `json:"created"`
+	Ended    time.Time `json:"ended,omitzero"`
+	PID      int       `json:"pid,omitempty"`
+	Stat     DiffStat  `json:"stat"`
+	Cost     Cost      `json:"cost"`
 }
 
 // AgentInfo names the program that ran.

@@ -24,6 +24,12 @@ func (s *Service) planAgent(ctx context.Context, o StartOptions, c *checked) err
 		Goal: o.Goal, Model: o.Model, Dir: c.repo.InsideDir(o.Name), Home: agentHome,
 		Environ: s.Environ, Env: c.env, Argv: o.Argv,
 	}
+	if o.resume != nil {
+		request.Goal = o.resume.goal(o.Goal)
+		if o.resume.kept.Kept() {
+			request.Session = o.resume.kept.Head().Session
+		}
+	}
 	if o.Agent == agent.KindExec {
 		c.adapter = agent.Exec{}
 		plan, err := c.adapter.Plan(ctx, request)

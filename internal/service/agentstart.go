@@ -22,7 +22,7 @@ func coAuthor(kind string) string {
 
 // runAgent runs the agent to its end, however that comes.
 func (x *session) runAgent(ctx context.Context) ending {
-	if err := x.setState(ctx, sandbox.StateRunning); err != nil {
+	if err := errors.Join(x.setState(ctx, sandbox.StateRunning), x.beginTalk(ctx)); err != nil {
 		return ending{err: err}
 	}
 	s, plan := x.svc, x.chk.plan
@@ -59,7 +59,8 @@ func (x *session) runAgent(ctx context.Context) ending {
 	if err != nil {
 		end.decide(sandbox.OutcomePolicyBroken, err.Error())
 	}
-	x.claims = claims(result)
+	x.talk.claims = claims(result)
+	x.closeInbox(context.WithoutCancel(ctx))
 	return end
 }
 
@@ -86,6 +87,7 @@ const lookTime = time.Minute
 // call in it was not judged.
 func (x *session) collect(p audit.Payload) error {
 	x.rec.Record(agent.Bounded(p))
+	x.talk.listen(p)
 	err := x.net.receipts.Observe(p)
 	if _, garbled := p.(agent.Garbled); garbled {
 		err = errGarbled

@@ -22,6 +22,8 @@ import (
 type checked struct {
 	repo     *workspace.Repository
 	base     workspace.Base
+	from     workspace.Base   // where the agent starts: the base, or the end of its branch
+	stat     sandbox.DiffStat // of what is there from before
 	identity sandbox.Identity
 	overlay  bool
 	rules    []policy.Rule
@@ -57,7 +59,7 @@ func (s *Service) check(ctx context.Context, o StartOptions) (*checked, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.nameFree(ctx, c.repo, o.Name); err != nil {
+	if err := s.takeUp(ctx, o, c); err != nil {
 		return nil, err
 	}
 	if unusable != nil {
@@ -95,6 +97,21 @@ func (s *Service) check(ctx context.Context, o StartOptions) (*checked, error) {
 	return c, nil
 }
 
+// takeUp finds out where the agent starts: at the base, if the name is free, or
+// where it was.
+func (s *Service) takeUp(ctx context.Context, o StartOptions, c *checked) (err error) {
+	c.from = c.base
+	if o.resume == nil {
+		return s.nameFree(ctx, c.repo, o.Name)
+	}
+	c.from = o.resume.tip
+	if !o.resume.kept.Kept() && o.Agent != agent.KindExec {
+		c.notices = append(c.notices, "its conversation is not kept: it starts a new one, from its goal")
+	}
+	c.stat, _, err = c.repo.Compare(ctx, c.base.Commit, c.from.Commit)
+	return err
+}
+
 // nameFree refuses a name whose run is alive or has crashed. Names that git
 // knows are refused when the name is claimed.
 func (s *Service) nameFree(ctx context.Context, repo *workspace.Repository, name string) error {
@@ -122,7 +139,11 @@ func (c *checked) detail() string {
 	if len(id) > 12 {
 		id = id[:12]
 	}
-	return fmt.Sprintf("base %s %s, %s", id, c.base.Date.Format("2006-01-02"), c.base.Subject)
+	text := fmt.Sprintf("base %s %s, %s", id, c.base.Date.Format("2006-01-02"), c.base.Subject)
+	if c.from.Commit != c.base.Commit {
+		text += fmt.Sprintf("; goes on from %s, %s", c.from.Commit[:12], c.from.Subject)
+	}
+	return text
 }
 
 // unseen says loudly what the agent will not see. It takes as long as the tree

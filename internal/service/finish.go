@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"agentprocess/internal/audit"
+	"agentprocess/internal/conversation"
+	"agentprocess/internal/hook"
 	"agentprocess/internal/sandbox"
 	"agentprocess/internal/workspace"
 )
@@ -15,9 +17,12 @@ import (
 // saveTime bounds one commit and import.
 const saveTime = 10 * time.Minute
 
-// checkpoint saves at the end of a turn. A failure is told and nothing else:
-// the end of the run saves again, with more means.
-func (x *session) checkpoint(ctx context.Context) {
+// turn saves at the end of a turn. A failure is told and nothing else: the end
+// of the run saves again, with more means.
+func (x *session) turn(ctx context.Context, _ hook.Call) {
+	if _, err := x.keep(); err != nil {
+		x.warn("what was said is not kept yet: %v", err)
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTime)
 	defer cancel()
 	res, err := x.keeper.save(ctx, x.box)
@@ -47,12 +52,17 @@ func (x *session) imported(ctx context.Context, res workspace.ImportResult) {
 func (x *session) finish(ctx context.Context, end ending) (sandbox.Run, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTime+tearDownTime)
 	defer cancel()
-	f := facts{end: end, claims: x.claims, unwritten: x.rec.Err()}
+	f := facts{end: end, claims: x.talk.claims, unwritten: x.rec.Err()}
 	errs := []error{x.setState(ctx, sandbox.StateFinishing)}
 	begin := x.svc.Now()
 	f.unsaved = x.saveAll(ctx)
 	x.rec.Record(audit.Phase{Name: "saved", Duration: x.svc.Now().Sub(begin)})
-	f.commits = x.run.Stat.Commits
+	if _, err := x.keep(); err != nil && !errors.Is(err, conversation.ErrNone) {
+		x.warn("what was said last is not kept: %v", err)
+	}
+	if x.run.Tip != x.chk.from.Commit {
+		f.commits = x.run.Stat.Commits
+	}
 	if end.outcome == "" && end.err == nil && f.unsaved == nil {
 		f.checks = x.runChecks(ctx)
 	}
@@ -135,7 +145,7 @@ func (x *session) tearDown(ctx context.Context, unsaved error) error {
 	denials, cost := x.tally.read()
 	x.run.State, x.run.Cost, x.run.Ended, x.run.PID = sandbox.StateFinished, cost, x.svc.Now().UTC(), 0
 	x.rec.Record(audit.Outcome{Outcome: x.run.Outcome, Reason: x.run.Reason, Run: x.run, Flagged: flagNames(x.last.Flagged), Denials: denials})
-	errs = append(errs, x.rec.Err(), x.sink.Close(), x.svc.Store.PutRun(ctx, x.run))
+	errs = append(errs, x.talk.close(), x.rec.Err(), x.sink.Close(), x.svc.Store.PutRun(ctx, x.run))
 	if unsaved != nil {
 		x.dir.close()
 		errs = append(errs, fmt.Errorf("the work is kept in %q: %w", x.dir.path, unsaved))

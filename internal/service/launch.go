@@ -76,9 +76,9 @@ func (x *session) openGateway() (string, error) {
 	}
 	n.hooks = &hook.Server{
 		Recorder: x.rec, Receipts: n.receipts, Nonce: n.canary.Nonce, Now: x.svc.Now,
-		OnStop:      func(ctx context.Context, _ hook.Call) { x.checkpoint(ctx) },
+		OnStop:      x.turn,
 		OnViolation: n.breakRun,
-		Decide:      j.decide,
+		Decide:      func(ctx context.Context, c hook.Call, t hook.Talk) hook.Decision { return x.decide(ctx, j, c, t) },
 	}
 	n.gateway = gateway.New(n.proxy, n.hooks)
 	return reachable(len(x.chk.rules)), nil
@@ -107,6 +107,11 @@ func (x *session) startSandbox(ctx context.Context) (string, error) {
 	home := filepath.Join(x.dir.path, "home")
 	if err := makeOwned(home, x.chk.identity); err != nil {
 		return "", err
+	}
+	if x.opts.resume != nil && x.talk.kept.Kept() {
+		if err := x.talk.kept.Load(home, x.chk.identity); err != nil {
+			return "", err
+		}
 	}
 	toolPath, _ := x.svc.lookup("PATH")
 	box, err := x.svc.Runtime.Start(ctx, sandbox.Spec{

@@ -37,6 +37,8 @@ type StartOptions struct {
 	Progress func(string)
 	// Control ends the run early; nil means only the context can.
 	Control *Control
+
+	resume *resumption // what it goes on from; nil is a new agent
 }
 
 // Asking says how a person is asked what a policy leaves to them.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"agentprocess/internal/agent"
 	"agentprocess/internal/audit"
 	"agentprocess/internal/projecthook"
 	"agentprocess/internal/sandbox"
@@ -106,8 +107,24 @@ func (s *Service) salvage(ctx context.Context, repo *workspace.Repository, dir *
 		message: commitMessage(run.Name, run.Goal, coAuthor(run.Agent.Kind)),
 		notice:  func(format string, args ...any) { notes = append(notes, fmt.Sprintf(format, args...)) },
 	}
+	if err := s.keepOf(repo, dir, run); err != nil {
+		notes = append(notes, fmt.Sprintf("what was said last is not kept: %v", err))
+	}
 	res, err := k.rescue(ctx)
 	return &res, notes, errors.Join(err, ws.Close())
+}
+
+// keepOf keeps the conversation of a dead run, as far as it got.
+func (s *Service) keepOf(repo *workspace.Repository, dir *runDir, run sandbox.Run) error {
+	if run.Session == "" || run.Agent.Kind != agent.KindClaude {
+		return nil
+	}
+	kept, err := s.takeConversation(repo, run.Name)
+	if err != nil {
+		return err
+	}
+	_, err = keepConversation(kept, agent.Claude{}, filepath.Join(dir.path, "home"), run.Session)
+	return errors.Join(err, kept.Close())
 }
 
 // conclude ends the run's record and takes away what a run takes away at its

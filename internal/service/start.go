@@ -39,7 +39,7 @@ type session struct {
 
 	beside sync.WaitGroup         // what goes on beside the run
 	mu     sync.Mutex             // over run, while a turn is saved
-	claims string                 // why the agent says that it failed
+	talk   *talk                  // what is said
 	last   workspace.ImportResult // of the end of the run
 }
 
@@ -48,11 +48,15 @@ type session struct {
 // how a run ended is its Outcome.
 func (s *Service) Start(ctx context.Context, o StartOptions, view audit.Sink) (sandbox.Run, error) {
 	begin := s.Now()
+	said := &talk{}
+	if o.resume != nil {
+		said.kept, said.session = o.resume.kept, o.resume.kept.Head().Session
+	}
 	chk, err := s.check(ctx, o)
 	if err != nil {
-		return sandbox.Run{}, err
+		return sandbox.Run{}, errors.Join(err, said.close())
 	}
-	x := &session{svc: s, opts: o, chk: chk, start: begin, tally: newTally()}
+	x := &session{svc: s, opts: o, chk: chk, start: begin, tally: newTally(), talk: said}
 	if err := x.create(ctx, view); err != nil {
 		return sandbox.Run{}, errors.Join(err, x.abandon(ctx))
 	}
@@ -74,16 +78,27 @@ func (x *session) create(ctx context.Context, view audit.Sink) error {
 	x.run = sandbox.Run{
 		ID: id, Name: o.Name, Goal: o.Goal,
 		Repository: x.chk.repo.CommonDir, Worktree: x.chk.repo.WorktreePath(o.Name),
-		Branch: workspace.Branch(o.Name), Base: x.chk.base.Commit, Tip: x.chk.base.Commit,
+		Branch: workspace.Branch(o.Name), Base: x.chk.base.Commit, Tip: x.chk.from.Commit, Stat: x.chk.stat,
 		Agent: x.chk.plan.Info, Scope: o.Scope, State: sandbox.StatePreparing, Created: x.start.UTC(), PID: pid(),
+	}
+	if o.resume != nil {
+		x.run.Previous, x.run.Session = o.resume.run.ID, x.talk.session
+	} else if x.talk.kept, err = s.takeConversation(x.chk.repo, o.Name); err != nil {
+		return err
 	}
 	if x.dir, err = createRunDir(s.runs(), x.run); err != nil {
 		return err
 	}
-	if x.claim, err = x.chk.repo.Claim(ctx, o.Name, x.chk.base); err != nil {
+	if o.resume != nil {
+		x.claim, err = x.claimAgain(ctx)
+	} else {
+		x.claim, err = x.chk.repo.Claim(ctx, o.Name, x.chk.base)
+	}
+	if err != nil {
 		return err
 	}
-	if err := s.Store.PutRun(ctx, x.run); err != nil {
+	how, err := launched(o)
+	if err := errors.Join(err, s.Store.PutRun(ctx, x.run), s.Store.PutLaunch(ctx, x.run.ID, how)); err != nil {
 		return err
 	}
 	x.sink = s.Store.Sink(ctx)
@@ -103,7 +118,7 @@ func (x *session) header() {
 // makeWorkspace prepares the private clone and the tree.
 func (x *session) makeWorkspace(ctx context.Context) (string, error) {
 	ws, err := x.chk.repo.Prepare(ctx, workspace.Options{
-		Name: x.opts.Name, Base: x.chk.base, RunDir: x.dir.path, Owner: x.chk.identity, Overlay: x.chk.overlay, Scope: x.opts.Scope,
+		Name: x.opts.Name, Base: x.chk.base, Start: x.chk.from, RunDir: x.dir.path, Owner: x.chk.identity, Overlay: x.chk.overlay, Scope: x.opts.Scope,
 	})
 	if err != nil {
 		return "", err
@@ -167,8 +182,8 @@ func (x *session) abandon(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tearDownTime)
 	defer cancel()
 	x.beside.Wait()
-	errs := []error{x.closeInside(), x.tree.remove(ctx)}
-	if x.claim != nil {
+	errs := []error{x.closeInside(), x.tree.remove(ctx), x.talk.close()}
+	if x.claim != nil && !x.claim.Existed {
 		errs = append(errs, x.claim.Release(ctx))
 	}
 	if x.sink != nil {

@@ -26,7 +26,7 @@ func (t *tally) Write(e audit.Event) error {
 			t.denials++
 		}
 	case audit.Verdict:
-		if p.Decision == audit.Deny && p.Rule != audit.ProofRule {
+		if p.Decision == audit.Deny && p.Rule != audit.ProofRule && p.Rule != audit.MessageRule {
 			t.denials++
 		}
 	case audit.Usage:

@@ -38,7 +38,7 @@ func (w *Workspace) bound(ctx context.Context, in *incoming) (*refusal, error) {
 			return nil, err
 		}
 		if j.commits[tip] != nil {
-			ref.tip, ref.from = tip, firstOf(j.last(tip), w.rec.Base.Commit)
+			ref.tip, ref.from = tip, firstOf(j.last(tip), w.rec.Start.Commit)
 		}
 	}
 	ref.takeSnapshot(j, in, tip)

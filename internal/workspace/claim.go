@@ -20,6 +20,8 @@ type Claim struct {
 	Branch string
 	// Notices are things a person should know about the name.
 	Notices []string
+	// Existed is set when the branch was there before.
+	Existed bool
 
 	repo *Repository
 	base Base
@@ -88,6 +90,9 @@ func (r *Repository) checkFree(ctx context.Context, c *Claim) error {
 	}
 	for ref := range refs {
 		if branch, ok := strings.CutPrefix(ref, "refs/heads/"); ok {
+			if c.Existed {
+				continue
+			}
 			return inUse(fmt.Sprintf("branch %q exists", branch), other)
 		}
 		c.Notices = append(c.Notices, fmt.Sprintf("%s exists already: pushing %s will collide with it", strings.TrimPrefix(ref, "refs/remotes/"), c.Branch))

@@ -56,7 +56,7 @@ func (w *Workspace) Import(ctx context.Context, start UploadPack) (ImportResult,
 		return ImportResult{}, err
 	}
 	rw := newRewriter(w)
-	if err := rw.run(ctx, w.rec.Base.Commit, in.tips()); err != nil {
+	if err := rw.run(ctx, in.tips()); err != nil {
 		return ImportResult{}, fmt.Errorf("inspect the commits of %q: %w", w.rec.Name, err)
 	}
 	in.rename(rw.became)

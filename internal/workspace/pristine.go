@@ -108,7 +108,7 @@ func (w *Workspace) checkout(ctx context.Context, dir string) error {
 	if err := os.Mkdir(tree, 0o755); err != nil { //nolint:gosec // the root of the tree as the agent sees it
 		return fmt.Errorf("make checkout: %w", err)
 	}
-	c := w.quarantine("read-tree", "-m", "-u", w.rec.Base.Commit)
+	c := w.quarantine("read-tree", "-m", "-u", w.rec.Start.Commit)
 	c.workTree, c.dir, c.index = tree, tree, filepath.Join(dir, "index")
 	c.config = map[string]string{"checkout.workers": "0", "core.sparseCheckout": "false", "core.splitIndex": "false"}
 	if _, err := w.repo.git.run(ctx, c); err != nil {
@@ -129,7 +129,7 @@ func (w *Workspace) checkout(ctx context.Context, dir string) error {
 
 // checkoutError explains a checkout that failed for lack of objects.
 func (w *Workspace) checkoutError(err error) error {
-	return w.repo.objectsError(w.rec.Base, fmt.Errorf("check out %s: %w", w.rec.Base.Commit, err))
+	return w.repo.objectsError(w.rec.Start, fmt.Errorf("check out %s: %w", w.rec.Start.Commit, err))
 }
 
 // objectsError explains what failed for lack of objects of a commit.

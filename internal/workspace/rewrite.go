@@ -42,9 +42,9 @@ func (rw *rewriter) isProtected(path string) bool {
 	return rw.protected[path] || hasComponent(strings.ToLower(path), ".claude")
 }
 
-// run rewrites everything from base to tips.
-func (rw *rewriter) run(ctx context.Context, base string, tips []string) error {
-	order, err := rw.list(ctx, base, tips)
+// run rewrites everything to tips that the run did not start with.
+func (rw *rewriter) run(ctx context.Context, tips []string) error {
+	order, err := rw.list(ctx, tips)
 	if err != nil {
 		return err
 	}
@@ -70,9 +70,9 @@ func (rw *rewriter) became(id string) string {
 }
 
 // list lists the new commits, parents first.
-func (rw *rewriter) list(ctx context.Context, base string, tips []string) ([]*newCommit, error) {
+func (rw *rewriter) list(ctx context.Context, tips []string) ([]*newCommit, error) {
 	c := rw.w.quarantine("rev-list", "--topo-order", "--reverse", "--parents", fmt.Sprintf("--max-count=%d", maxImportCommits+1), "--stdin")
-	c.stdin = strings.NewReader(strings.Join(tips, "\n") + "\n^" + base + "\n")
+	c.stdin = strings.NewReader(strings.Join(tips, "\n") + "\n^" + rw.w.rec.Base.Commit + "\n^" + rw.w.rec.Start.Commit + "\n")
 	out, err := rw.w.repo.git.run(ctx, c)
 	if err != nil {
 		return nil, fmt.Errorf("list the agent's commits: %w", err)

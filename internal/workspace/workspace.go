@@ -25,8 +25,11 @@ const fallbackDir = "/workspace"
 
 // Options say what workspace to prepare.
 type Options struct {
-	Name   string
-	Base   Base
+	Name string
+	Base Base
+	// Start is where the agent goes on from, when that is not the base: what its
+	// branch has already.
+	Start  Base
 	RunDir string           // of this run alone, not readable by others
 	Owner  sandbox.Identity // who the agent is inside
 	// Overlay puts the agent's changes over a shared checkout; otherwise the
@@ -71,6 +74,7 @@ type Workspace struct {
 type record struct {
 	Name     string           `json:"name"`
 	Base     Base             `json:"base"`
+	Start    Base             `json:"start"`
 	Owner    sandbox.Identity `json:"owner"`
 	Overlay  bool             `json:"overlay"`
 	Strict   bool             `json:"strict"`
@@ -128,17 +132,20 @@ func (w *Workspace) describe(o Options) error {
 	if w.scope, err = ParseScope(o.Scope); err != nil {
 		return err
 	}
+	if o.Start.Commit == "" {
+		o.Start = o.Base
+	}
 	w.rec = record{
-		Name: o.Name, Base: o.Base, Owner: o.Owner, Overlay: o.Overlay, Strict: o.Strict,
+		Name: o.Name, Base: o.Base, Start: o.Start, Owner: o.Owner, Overlay: o.Overlay, Strict: o.Strict,
 		Dir: insideDir(w.repo.WorktreePath(o.Name)), Objects: objects, Inside: firstOf(o.Objects, DefaultObjects),
-		Private: privateName, Tip: o.Base.Commit, Scope: o.Scope,
+		Private: privateName, Tip: o.Start.Commit, Scope: o.Scope,
 	}
 	if !o.Strict && w.mustChown() && !readableBy(objects, o.Owner) {
 		w.rec.Strict = true
 		w.Notices = append(w.Notices, fmt.Sprintf("uid %d cannot read the objects of %q, so those it needs were copied", o.Owner.UID, w.repo.CommonDir))
 	}
 	if o.Overlay {
-		w.rec.Pristine = pristineKey(w.repo.ObjectFormat, o.Base.Tree, o.Owner)
+		w.rec.Pristine = pristineKey(w.repo.ObjectFormat, o.Start.Tree, o.Owner)
 	}
 	return nil
 }
@@ -189,7 +196,7 @@ func (w *Workspace) makeQuarantine() error {
 	}
 	return writeGitDir(w.path(quarantineName), gitDirSpec{
 		format: w.repo.ObjectFormat, bare: true, head: "refs/heads/none",
-		refs:       map[string]string{"refs/base/commit": w.rec.Base.Commit},
+		refs:       map[string]string{"refs/base/commit": w.rec.Base.Commit, "refs/base/start": w.rec.Start.Commit},
 		alternates: w.rec.Objects, shallow: shallow,
 	})
 }
@@ -417,6 +424,9 @@ func (r *Repository) Reopen(ctx context.Context, runDir string) (*Workspace, err
 		return nil, fmt.Errorf("reopen workspace %q: %w", w.path(recordFile), err)
 	}
 	w.Included.Copied = w.rec.Included
+	if w.rec.Start.Commit == "" { // written before there was a difference
+		w.rec.Start = w.rec.Base
+	}
 	if w.scope, err = ParseScope(w.rec.Scope); err != nil {
 		return nil, fmt.Errorf("reopen workspace %q: %w", w.path(recordFile), err)
 	}

@@ -198,11 +198,11 @@ func (s *Set) Opened() []Rule {
 func overlap(a, b Rule) bool {
 	switch {
 	case !a.Wildcard:
-		return b.names(a.Name)
+		return b.Names(a.Name)
 	case !b.Wildcard:
-		return a.names(b.Name)
+		return a.Names(b.Name)
 	}
-	return a.Name == b.Name || a.names(b.Name) || b.names(a.Name)
+	return a.Name == b.Name || a.Names(b.Name) || b.Names(a.Name)
 }
 
 // matches gives the rules for a normalised host, the most specific first.

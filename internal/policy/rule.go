@@ -176,8 +176,8 @@ func (r Rule) Pattern() string {
 	return r.Name
 }
 
-// names reports whether a normalised host is one of the rule's.
-func (r Rule) names(host string) bool {
+// Names reports whether a normalised host is one of the rule's.
+func (r Rule) Names(host string) bool {
 	if r.Wildcard {
 		return strings.HasSuffix(host, "."+r.Name)
 	}

@@ -19,16 +19,16 @@ func (s *Server) serveConnect(ctx context.Context, h *h1, parsed head) {
 	f := s.begin("connect")
 	defer f.end()
 	host, port, d := connectTarget(parsed.target, parsed.host, f)
+	v := &visit{server: s, flow: f, host: host, port: port, path: "connect"}
 	if d == nil {
-		d = s.decide(f, policy.Request{Host: host, Port: port})
+		d = v.judge()
 	}
 	if d != nil {
 		h.refuseConnect(f, d)
 		return
 	}
-	ctx, release := s.hold(ctx, policy.Request{Host: host, Port: port})
+	ctx, release := s.hold(ctx, v.lease())
 	defer release()
-	v := &visit{server: s, flow: f, host: host, port: port, path: "connect"}
 	if v.dialsFirst() {
 		if err := v.dial(ctx); err != nil {
 			if d, ok := errors.AsType[*denied](err); ok {
@@ -110,13 +110,33 @@ type visit struct {
 	host     string
 	port     uint16
 	path     string
+	raw      bool // a rule says tcp
+	opened   bool // requests in it are judged, or get a credential
+}
+
+// judge decides about the connection.
+func (v *visit) judge() (d *denied) {
+	s := v.server
+	q := policy.Request{Host: v.host, Port: v.port}
+	if _, d = s.decide(v.flow, q); d != nil {
+		return d
+	}
+	set := s.policy.Load()
+	v.opened = len(s.opened[v.host]) > 0 || set.Inspects(v.host, v.port)
+	if v.port == 443 || v.port == 80 {
+		q.Scheme = policy.SchemeTCP
+		v.raw = !v.opened && set.Decide(q).Allowed()
+	}
+	return nil
+}
+
+func (v *visit) lease() *lease {
+	return &lease{request: policy.Request{Host: v.host, Port: v.port}, blind: !v.opened && (v.port != 80 || v.raw)}
 }
 
 // dialsFirst reports whether the host is dialled before the client has said
 // anything: so that CONNECT can answer whether that worked.
-func (v *visit) dialsFirst() bool { return v.port != 80 && !v.opened() }
-
-func (v *visit) opened() bool { return len(v.server.opened[v.host]) > 0 }
+func (v *visit) dialsFirst() bool { return (v.port != 80 || v.raw) && !v.opened }
 
 func (v *visit) dial(ctx context.Context) error {
 	conn, err := v.server.dial(ctx, v.host, v.port)
@@ -140,9 +160,11 @@ func (v *visit) serve(ctx context.Context) {
 	stop := context.AfterFunc(ctx, func() { discard(v.client.Close()) })
 	defer stop()
 	switch {
-	case v.port == 443 || v.opened():
+	case v.raw:
+		discard(v.relay(ctx, nil))
+	case v.port == 443 || len(v.server.opened[v.host]) > 0:
 		v.serveTLS(ctx)
-	case v.port == 80:
+	case v.port == 80 || v.opened:
 		v.serveWeb(ctx)
 	default:
 		v.serveAny(ctx)
@@ -155,9 +177,21 @@ func (v *visit) serveTLS(ctx context.Context) {
 		v.refuse(ctx, err)
 		return
 	}
-	if v.opened() {
+	if v.opened {
+		if !v.server.authority.vouches(v.host) {
+			v.refuse(ctx, refusal("its requests must be judged one by one, and that its TLS is opened for it can only be said when a run starts"))
+			return
+		}
 		v.open(ctx)
 		return
+	}
+	if v.port == 80 {
+		// What is inside is not seen, unlike the HTTP this port is for.
+		var release func()
+		l := v.lease()
+		l.blind = true
+		ctx, release = v.server.hold(ctx, l)
+		defer release()
 	}
 	discard(v.relay(ctx, nil)) // without inspection there is nothing to switch to
 }
@@ -192,10 +226,13 @@ func (v *visit) serveAny(ctx context.Context) {
 			return v.checkSNI()
 		}
 		is, err := v.client.isHTTP(v.server.cfg.Limits.Header)
-		if err == nil && is && v.flow.down.Load() == 0 {
+		switch {
+		case err != nil:
+			return err
+		case is && v.flow.down.Load() == 0:
 			return errSwitch
 		}
-		return err
+		return v.speaks(policy.SchemeTCP)
 	})
 	if errors.Is(err, errSwitch) {
 		v.serveHTTP(ctx)
@@ -204,6 +241,11 @@ func (v *visit) serveAny(ctx context.Context) {
 
 // relay runs the tunnel. The error is errSwitch or nil: all else is dealt with.
 func (v *visit) relay(ctx context.Context, inspect func() error) error {
+	rule, d := v.server.use(v.flow, policy.Request{Host: v.host, Port: v.port})
+	if d != nil {
+		v.refuse(ctx, d)
+		return nil
+	}
 	if v.upstream == nil {
 		if err := v.dial(ctx); err != nil {
 			v.flow.fail(ctx, err)
@@ -215,6 +257,7 @@ func (v *visit) relay(ctx context.Context, inspect func() error) error {
 	err := t.relay(ctx)
 	switch {
 	case errors.Is(err, errSwitch):
+		v.server.uses.giveBack(rule) // its requests count instead
 		return err
 	case t.refused.Load():
 		v.refuse(ctx, err)
@@ -247,6 +290,14 @@ func (v *visit) checkSNI() error {
 		return refusal("the TLS server name (SNI) is not a host name: " + err.Error())
 	case host != v.host:
 		return refusal("the TLS server name (SNI) is " + strconv.Quote(host) + " but the connection is for " + strconv.Quote(v.host))
+	}
+	return v.speaks(policy.SchemeHTTPS)
+}
+
+// speaks judges the connection again when it shows what it carries.
+func (v *visit) speaks(scheme string) error {
+	if _, d := v.server.decide(v.flow, policy.Request{Host: v.host, Port: v.port, Scheme: scheme}); d != nil {
+		return d
 	}
 	return nil
 }
@@ -315,12 +366,11 @@ func (s *Server) serveRedirect(ctx context.Context, conn net.Conn, originalDst f
 	}
 	f.target(host, port)
 	v := &visit{server: s, flow: f, client: &peeked{Conn: conn}, host: host, port: port, path: "redirect"}
-	q := policy.Request{Host: host, Port: port}
-	if d := s.decide(f, q); d != nil {
+	if d := v.judge(); d != nil {
 		v.unlisted(ctx, d)
 		return
 	}
-	ctx, release := s.hold(ctx, q)
+	ctx, release := s.hold(ctx, v.lease())
 	defer release()
 	v.serve(ctx)
 }

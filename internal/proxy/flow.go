@@ -89,14 +89,24 @@ func malformed(err error) *denied {
 	return &denied{reason: "malformed request: " + err.Error(), status: http.StatusBadRequest}
 }
 
-// decide asks the policy; nil means allowed.
-func (s *Server) decide(f *flow, q policy.Request) *denied {
-	d := s.policy.Load().Decide(q)
+// decide asks the policy and says by which rule it is allowed.
+func (s *Server) decide(f *flow, q policy.Request) (policy.Rule, *denied) {
+	d := s.policy.Load().DecideUnless(q, s.uses.spent)
 	if !d.Allowed() {
-		return &denied{reason: d.Reason, fix: d.Fix}
+		return d.Rule, &denied{reason: d.Reason, fix: d.Fix}
 	}
 	f.rec.Rule = d.Rule.Cite()
-	return nil
+	return d.Rule, nil
+}
+
+// use is decide for what then counts against the rule's budget.
+func (s *Server) use(f *flow, q policy.Request) (policy.Rule, *denied) {
+	for {
+		r, d := s.decide(f, q)
+		if d != nil || s.uses.take(r) {
+			return r, d
+		}
+	}
 }
 
 // statusText is the reason phrase of a denial: some clients show nothing else.

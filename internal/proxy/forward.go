@@ -29,6 +29,7 @@ type destination struct {
 	host   string
 	port   uint16
 	opened []Credential
+	asked  policy.Request
 }
 
 func (d destination) authority() string {
@@ -68,7 +69,7 @@ func (s *Server) handle(w http.ResponseWriter, req *http.Request, f *flow, r req
 		s.deny(w, f, d)
 		return
 	}
-	ctx, release := s.hold(req.Context(), policy.Request{Host: to.host, Port: to.port, Scheme: to.scheme})
+	ctx, release := s.hold(req.Context(), &lease{request: to.asked})
 	defer release()
 	e := &exchange{flow: f, to: to}
 	ctx = context.WithValue(ctx, exchangeKey{}, e)
@@ -113,7 +114,11 @@ func (s *Server) judge(req *http.Request, f *flow, r request) (destination, *den
 	if d != nil {
 		return to, d
 	}
-	if d := s.decide(f, policy.Request{Host: to.host, Port: to.port, Scheme: to.scheme}); d != nil {
+	to.asked, d = s.asked(req, to)
+	if d != nil {
+		return to, d
+	}
+	if _, d := s.use(f, to.asked); d != nil {
 		return to, d
 	}
 	opened := s.opened[to.host]

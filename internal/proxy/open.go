@@ -16,9 +16,15 @@ var errHandshake = errors.New("the client ended the TLS handshake: it does not t
 // open ends the client's TLS here and serves the requests inside.
 func (v *visit) open(ctx context.Context) {
 	s := v.server
+	leaf, err := s.authority.leaf(v.host)
+	if err != nil {
+		v.flow.fail(ctx, err)
+		discard(v.client.Close())
+		return
+	}
 	conn := tls.Server(v.client, &tls.Config{
 		MinVersion:   tls.VersionTLS12,
-		Certificates: []tls.Certificate{*s.authority.leaves[v.host]},
+		Certificates: []tls.Certificate{*leaf},
 		NextProtos:   []string{"h2", "http/1.1"},
 	})
 	handshake, cancel := context.WithTimeout(ctx, s.cfg.Limits.Header)

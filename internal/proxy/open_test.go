@@ -241,7 +241,7 @@ func TestAuthorityIsConstrained(t *testing.T) {
 	if !ca.PermittedDNSDomainsCritical || len(ca.PermittedDNSDomains) != 1 || len(ca.ExcludedIPRanges) != 2 || !ca.MaxPathLenZero {
 		t.Errorf("constraints of %+v", ca)
 	}
-	both, err := newAuthority([]string{"example.com"}, time.Now())
+	both, err := newAuthority([]policy.Rule{{Name: "example.com"}}, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

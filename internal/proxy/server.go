@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,6 +25,7 @@ import (
 type Server struct {
 	cfg       Config
 	policy    atomic.Pointer[policy.Set]
+	uses      uses
 	ids       atomic.Int64
 	names     *names
 	opened    map[string][]Credential // by host
@@ -77,25 +79,31 @@ func New(cfg Config) (*Server, error) {
 	return s, nil
 }
 
-// openHosts checks the credentials and makes the authority for their hosts.
+// openHosts checks the credentials and makes the authority for their hosts
+// and those whose rules judge requests.
 func (s *Server) openHosts() error {
-	var hosts []string
+	var open []policy.Rule
 	for _, c := range s.cfg.Credentials {
 		c, err := c.validate()
 		if err != nil {
 			return err
 		}
 		if s.opened[c.Host] == nil {
-			hosts = append(hosts, c.Host)
+			open = append(open, policy.Rule{Name: c.Host})
 		}
 		s.opened[c.Host] = append(s.opened[c.Host], c)
 	}
-	if len(hosts) == 0 {
+	for _, r := range s.cfg.Policy.Opened() {
+		if r.Wildcard || s.opened[r.Name] == nil {
+			open = append(open, r)
+		}
+	}
+	if len(open) == 0 {
 		return nil
 	}
-	slices.Sort(hosts)
+	slices.SortFunc(open, func(a, b policy.Rule) int { return strings.Compare(a.Pattern(), b.Pattern()) })
 	var err error
-	s.authority, err = newAuthority(hosts, s.cfg.Now())
+	s.authority, err = newAuthority(open, s.cfg.Now())
 	return err
 }
 
@@ -162,7 +170,7 @@ func (s *Server) SetPolicy(set *policy.Set) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for l := range s.live {
-		if !set.Decide(l.request).Allowed() {
+		if !l.allowed(set) {
 			l.cancel(errNarrowed)
 		}
 	}
@@ -310,18 +318,23 @@ func onV6(l net.Listener) bool {
 // lease is something under way that a narrower policy cuts.
 type lease struct {
 	request policy.Request
+	blind   bool // a tunnel: what is in it is not seen
 	cancel  context.CancelCauseFunc
 }
 
+func (l *lease) allowed(set *policy.Set) bool {
+	return set.Decide(l.request).Allowed() && !(l.blind && set.Inspects(l.request.Host, l.request.Port))
+}
+
 // hold registers what was allowed; the context ends when it no longer is.
-func (s *Server) hold(ctx context.Context, request policy.Request) (context.Context, func()) {
+func (s *Server) hold(ctx context.Context, l *lease) (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	l := &lease{request, cancel}
+	l.cancel = cancel
 	s.mu.Lock()
 	s.live[l] = struct{}{}
 	s.mu.Unlock()
 	// The policy may have changed between the decision and here.
-	if !s.policy.Load().Decide(request).Allowed() {
+	if !l.allowed(s.policy.Load()) {
 		cancel(errNarrowed)
 	}
 	return ctx, func() {

@@ -189,7 +189,7 @@ func (s *Service) rules(o StartOptions, c *checked) ([]policy.Rule, error) {
 	errs = append(errs, unenforced(all))
 	if err := errors.Join(errs...); err != nil {
 		return nil, sandbox.Fail(sandbox.CodePolicy, err,
-			"a line is a name such as example.com, *.example.com or example.com:8443; nothing was started")
+			"docs/egress.md says what a line may hold; nothing was started")
 	}
 	return all, nil
 }
@@ -198,8 +198,8 @@ func (s *Service) rules(o StartOptions, c *checked) ([]policy.Rule, error) {
 func unenforced(rules []policy.Rule) error {
 	var errs []error
 	for _, r := range rules {
-		if r.PerRequest() || r.Preset != "" || r.TCP || r.Budget != (policy.Budget{}) {
-			errs = append(errs, fmt.Errorf("%s: only hosts, ports and deny are enforced", r.Cite()))
+		if r.Preset != "" || r.Secret != "" || r.Budget.Up+r.Budget.Down > 0 {
+			errs = append(errs, fmt.Errorf("%s: presets, secrets and budgets of bytes are not enforced by this version", r.Cite()))
 		}
 	}
 	return errors.Join(errs...)

@@ -2,11 +2,7 @@ package service
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"strings"
 	"sync"
 
 	"agentprocess/internal/agent"
@@ -14,7 +10,6 @@ import (
 	"agentprocess/internal/proxy"
 	"agentprocess/internal/sandbox"
 	"agentprocess/internal/toolpolicy"
-	"agentprocess/internal/trust"
 	"agentprocess/internal/workspace"
 )
 
@@ -36,9 +31,6 @@ type checked struct {
 	env         []string // the person's --env, resolved
 	notices     []string
 }
-
-// allowlistFile is the project's list of names, read from the base commit.
-const allowlistFile = ".agent-process/allowlist"
 
 // check refuses what cannot work, in the order in which a person would want to
 // hear of it, and creates nothing.
@@ -159,48 +151,4 @@ func (c *checked) unseen(ctx context.Context) (warning string) {
 	default:
 		return ""
 	}
-}
-
-// rules gathers who may be talked to: what the agent needs itself, the
-// person's list, the project's list as it is in the base commit, and --allow.
-func (s *Service) rules(o StartOptions, c *checked) ([]policy.Rule, error) {
-	sources := []struct{ name, text string }{{"built-in: " + c.plan.Info.Kind, strings.Join(c.plan.Rules, "\n")}}
-	user, err := os.ReadFile(s.Paths.AllowlistFile())
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, sandbox.Fail(sandbox.CodePolicy, fmt.Errorf("read allowlist: %w", err), "make it readable, or remove it")
-	}
-	sources = append(sources, struct{ name, text string }{s.Paths.AllowlistFile(), string(user)})
-	// A list that nobody looked at is read for its errors alone: to reach more
-	// is a widening.
-	project, trusted, listed := c.supplied.item(trust.KindAllowlist)
-	if listed {
-		sources = append(sources, struct{ name, text string }{allowlistFile + " (base commit)", string(project.Files[0].Data)})
-	}
-	sources = append(sources, struct{ name, text string }{"--allow", strings.Join(o.Allow, "\n")})
-	var all []policy.Rule
-	var errs []error
-	for _, src := range sources {
-		rules, err := policy.ParseRules(src.name, src.text)
-		errs = append(errs, err)
-		if trusted || !strings.HasPrefix(src.name, allowlistFile) {
-			all = append(all, rules...)
-		}
-	}
-	errs = append(errs, unenforced(all))
-	if err := errors.Join(errs...); err != nil {
-		return nil, sandbox.Fail(sandbox.CodePolicy, err,
-			"docs/egress.md says what a line may hold; nothing was started")
-	}
-	return all, nil
-}
-
-// unenforced refuses rules that say more than the gateway enforces.
-func unenforced(rules []policy.Rule) error {
-	var errs []error
-	for _, r := range rules {
-		if r.Preset != "" || r.Secret != "" || r.Budget.Up+r.Budget.Down > 0 {
-			errs = append(errs, fmt.Errorf("%s: presets, secrets and budgets of bytes are not enforced by this version", r.Cite()))
-		}
-	}
-	return errors.Join(errs...)
 }

@@ -81,7 +81,7 @@ func (x *session) openGateway() (string, error) {
 		Decide:      func(ctx context.Context, c hook.Call, t hook.Talk) hook.Decision { return x.decide(ctx, j, c, t) },
 	}
 	n.gateway = gateway.New(n.proxy, n.hooks)
-	return reachable(len(x.chk.rules)), nil
+	return reachable(set), nil
 }
 
 // breakRun ends the run for the first reason that is given.
@@ -256,7 +256,13 @@ func describe(f sandbox.Facts) string {
 }
 
 // reachable says how much an agent may reach.
-func reachable(rules int) string {
+func reachable(set *policy.Set) string {
+	rules := 0
+	for _, r := range set.Rules() {
+		if !r.Deny {
+			rules++
+		}
+	}
 	switch rules {
 	case 0:
 		return "nothing may be reached"

@@ -61,10 +61,11 @@ func imports() map[string][]string {
 		// What holds them together.
 		"internal/gateway": {"sandbox"}, // proxy and hooks are its interfaces
 		"internal/config":  {"sandbox"},
-		"internal/service": append(slices.Concat(domain, judging), "proxy", "hook", "proof", "gateway", "workspace", "agent", "conversation", "secret", "store", "config", "scripted"),
+		"internal/service": append(slices.Concat(domain, judging), "proxy", "hook", "proof", "gateway", "patch", "workspace", "agent", "conversation", "secret", "store", "config", "scripted"),
 		// What people see.
 		"internal/term":     {},
 		"internal/report":   {"sandbox", "audit", "term"},
+		"internal/patch":    {"term"},
 		"internal/app":      {"config", "inside", "runtime/native", "service", "store"},
 		"internal/cli":      {"*"}, // it also runs the hidden verbs, which are drivers'
 		"cmd/agent-process": {"cli", "term"},

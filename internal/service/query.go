@@ -3,8 +3,10 @@ package service
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"agentprocess/internal/audit"
+	"agentprocess/internal/patch"
 	"agentprocess/internal/sandbox"
 	"agentprocess/internal/store"
 	"agentprocess/internal/workspace"
@@ -143,4 +145,32 @@ func (s *Service) Conflicts(ctx context.Context, dir string) (workspace.Forecast
 		return workspace.Forecast{}, err
 	}
 	return repo.Forecast(ctx)
+}
+
+// Diff is what an agent changed, what to look at first coming first.
+func (s *Service) Diff(ctx context.Context, dir, name string) ([]patch.File, error) {
+	repo, err := s.open(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	changed, text, err := repo.Patch(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	files := make([]patch.File, len(changed))
+	for i, c := range changed {
+		files[i] = patch.File{Path: c.Path, From: c.From, Status: c.Status, OldMode: c.OldMode, NewMode: c.NewMode, Flag: c.Flag}
+	}
+	if files, err = patch.Parse(text, files); err != nil {
+		return nil, fmt.Errorf("diff %s: %w", workspace.Branch(name), err)
+	}
+	slices.SortStableFunc(files, func(a, b patch.File) int { return flaggedLast(a) - flaggedLast(b) })
+	return files, nil
+}
+
+func flaggedLast(f patch.File) int {
+	if f.Flag != "" {
+		return 0
+	}
+	return 1
 }

@@ -110,6 +110,10 @@ const (
 	StyleGreen  Style = "32"
 	StyleYellow Style = "33"
 	StyleCyan   Style = "36"
+	// For numbers in code, and for parts of a line that stand out of it.
+	StyleMagenta   Style = "35"
+	StyleRedBack   Style = "41;37"
+	StyleGreenBack Style = "42;30"
 )
 
 // Apply gives text the style. The text must be visible already.

@@ -77,7 +77,7 @@ func (a *ask) gitOf(path string) (repo string, kind gitKind, what string) {
 	if !a.reads() {
 		return "", gitNone, ""
 	}
-	for _, part := range []string{"/releases/download/", "/-/releases/", "/archive/", "/-/archive/", "/raw/", "/-/raw/", "/zipball/", "/tarball/"} {
+	for _, part := range []string{"/-/releases/", "/-/archive/", "/-/raw/", "/releases/download/", "/archive/", "/raw/", "/zipball/", "/tarball/"} {
 		if repo, _, ok := strings.Cut(path, part); ok {
 			return repo, gitReadOp, "download"
 		}

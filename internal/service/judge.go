@@ -71,7 +71,11 @@ func (j *judge) before(ctx context.Context, c hook.Call, t hook.Talk) hook.Decis
 	if v.Action == toolpolicy.Deny {
 		return decision(v)
 	}
-	own := j.runHooks(ctx, preHooks(c.Tool), c, t)
+	names, err := preHooks(c)
+	if err != nil {
+		return denied(refuse(projecthook.PreAny, err))
+	}
+	own := j.runHooks(ctx, names, c, t)
 	if own.Decision == projecthook.Deny {
 		return denied(own)
 	}
@@ -102,7 +106,7 @@ func (j *judge) before(ctx context.Context, c hook.Call, t hook.Talk) hook.Decis
 // it made of it. The call is over: a denial tells the model, and nothing else.
 func (j *judge) after(ctx context.Context, c hook.Call, t hook.Talk) hook.Decision {
 	d := decision(j.policy.Judge(ctx, j.call(toolpolicy.Post, c), t.Resolve))
-	if !d.Allow || !writes(c.Tool) {
+	if touched, err := toolpolicy.Touch(c.Tool, c.Input); !d.Allow || err != nil || len(touched.Writes) == 0 {
 		return d
 	}
 	own := j.runHooks(ctx, []string{projecthook.PostWrites}, c, t)

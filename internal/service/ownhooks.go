@@ -18,25 +18,24 @@ import (
 	"agentprocess/internal/projecthook"
 	"agentprocess/internal/sandbox"
 	"agentprocess/internal/shell"
+	"agentprocess/internal/toolpolicy"
 )
 
-// writes reports whether a tool is one that writes the file it names.
-func writes(tool string) bool {
-	return slices.Contains([]string{"Write", "Edit", "MultiEdit", "NotebookEdit"}, tool)
-}
-
-const bash = "Bash"
-
-// preHooks are the project's hooks that judge a call of a tool before it runs.
-func preHooks(tool string) []string {
+// preHooks are the project's hooks that judge a call before it runs: of all
+// tools, also those of MCP servers, that run a line of shell or change a file.
+func preHooks(c hook.Call) ([]string, error) {
+	touched, err := toolpolicy.Touch(c.Tool, c.Input)
+	if err != nil {
+		return nil, err
+	}
 	names := []string{projecthook.PreAny}
-	switch {
-	case tool == bash:
+	if touched.Shell {
 		names = append(names, projecthook.PreBash)
-	case writes(tool):
+	}
+	if len(touched.Writes)+len(touched.Removes) > 0 {
 		names = append(names, projecthook.PreWrites)
 	}
-	return names
+	return names, nil
 }
 
 // runHooks runs those of the project's hooks that there are, and records what
@@ -97,39 +96,40 @@ func ownHook(c hook.Call, r projecthook.Result) audit.OwnHook {
 	return o
 }
 
-// errNoInput is a call whose input is not what its tool takes.
-var errNoInput = errors.New("the tool's input cannot be understood")
-
 // derive works out of a tool's input what a hook is told besides it.
 func derive(ctx context.Context, in projecthook.Input, dir string, t hook.Talk) (projecthook.Input, error) {
 	in.Commands, in.Unparsed, in.Paths = nil, nil, nil
 	if in.Tool == nil {
 		return in, nil
 	}
-	var input struct {
-		Command  *string `json:"command"`
-		File     string  `json:"file_path"`
-		Notebook string  `json:"notebook_path"`
+	touched, err := toolpolicy.Touch(in.Tool.Name, in.Tool.Input)
+	if err != nil {
+		return in, err
 	}
-	switch {
-	case in.Tool.Name == bash:
-		if err := json.Unmarshal(in.Tool.Input, &input); err != nil || input.Command == nil {
-			return in, errors.Join(errNoInput, err)
+	if touched.Shell {
+		in.Commands, in.Unparsed = commands(touched.Line)
+	}
+	asked := slices.Concat(touched.Writes, touched.Removes)
+	for i, p := range asked {
+		if p == "~" || strings.HasPrefix(p, "~/") {
+			p = agentHome + p[1:]
 		}
-		in.Commands, in.Unparsed = commands(*input.Command)
-	case writes(in.Tool.Name):
-		if err := json.Unmarshal(in.Tool.Input, &input); err != nil || input.File+input.Notebook == "" {
-			return in, errors.Join(errNoInput, err)
+		if !strings.HasPrefix(p, "/") {
+			p = dir + "/" + p
 		}
-		asked := input.File + input.Notebook
-		if !strings.HasPrefix(asked, "/") {
-			asked = dir + "/" + asked
+		asked[i] = p
+	}
+	if len(asked) == 0 {
+		return in, nil
+	}
+	found, err := t.Resolve(ctx, asked)
+	if err != nil {
+		return in, err
+	}
+	for _, p := range asked {
+		if at := found[p]; !slices.Contains(in.Paths, at) {
+			in.Paths = append(in.Paths, at)
 		}
-		found, err := t.Resolve(ctx, []string{asked})
-		if err != nil {
-			return in, err
-		}
-		in.Paths = []string{found[asked]}
 	}
 	return in, nil
 }

@@ -14,7 +14,7 @@ import (
 // openLine takes a line of shell apart.
 func openLine(call *subject, line string) scene {
 	script := shell.Parse(line)
-	sc := scene{}
+	sc := scene{shell: true, line: line}
 	for _, why := range script.Unknown {
 		switch language, isCode := strings.CutSuffix(why, " code"); {
 		case isCode && isLanguage(language):

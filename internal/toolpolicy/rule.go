@@ -197,6 +197,7 @@ func (r *ruleText) check() (errs []error) {
 	wrong((r.action == Deny || r.action == Ask) && strings.TrimSpace(r.reason) == "", "has no reason: the model reads it instead of the tool's result")
 	wrong(len(r.over) > 0 && r.action != Allow, "over: only a rule of action allow goes over others")
 	wrong(r.hasAccess && len(r.paths) == 0, "access: is about paths, and there is no path")
+	wrong(r.action == Ask && slices.ContainsFunc(r.phases, func(p Phase) bool { return p != Pre }), "phase: a person can only be asked before a tool runs")
 	wrong(r.sure && len(r.commands)+len(r.env)+len(r.urls) == 0, "sure: is about commands, env and URLs, and there are none")
 	wrong(len(r.keys) == 0, "matches everything: say so with tool = \"*\"")
 	return errs

@@ -75,6 +75,9 @@ type scene struct {
 	// code is the line when it has code of another language, codeIn, that
 	// starts programs.
 	code, codeIn string
+	// line is what the call runs if shell is set.
+	shell bool
+	line  string
 }
 
 // errMalformed is input that is not what the tool takes.

@@ -34,7 +34,7 @@ func run() int {
 	var b bench
 	flag.StringVar(&b.binary, "binary", "bin/agent-process", "the agent-process to measure")
 	flag.IntVar(&b.rounds, "rounds", 20, "counted rounds of each comparison")
-	flag.StringVar(&b.only, "only", "", "one section instead of all: sandbox, repository, memory, egress, hook ...")
+	flag.StringVar(&b.only, "only", "", "one section instead of all: sandbox, repository, workspace, memory, egress, hook ...")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -78,6 +78,7 @@ func (b *bench) all(ctx context.Context) (err error) {
 	for _, s := range []section{
 		{"sandbox", b.sandboxStart},
 		{"repository", b.repositoryStart},
+		{"workspace", b.workspaceRows},
 		{"memory", b.idleMemory},
 		{"egress", b.egress},
 		{"hook", b.hookVerdict},

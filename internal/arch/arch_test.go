@@ -37,11 +37,12 @@ func imports() map[string][]string {
 		"internal/policy":  {},
 		"internal/audit":   {"sandbox"},
 		"internal/execx":   {},
+		"internal/inspect": {},
 		// Drivers: one part of the world each.
 		"internal/proxy":               {"sandbox", "policy", "audit"},
 		"internal/hook":                domain,
 		"internal/proof":               {"audit"},
-		"internal/workspace":           {"sandbox", "execx"},
+		"internal/workspace":           {"sandbox", "execx", "inspect"},
 		"internal/agent":               domain,
 		"internal/agent/agenttest":     {"agent"},
 		"internal/secret":              {"sandbox", "policy"},
@@ -60,8 +61,8 @@ func imports() map[string][]string {
 		"internal/runtime/runtimetest": {"sandbox"},
 		// What holds them together.
 		"internal/gateway": {"sandbox"}, // proxy and hooks are its interfaces
-		"internal/config":  {"sandbox"},
-		"internal/service": append(slices.Concat(domain, judging), "proxy", "hook", "proof", "gateway", "patch", "workspace", "agent", "conversation", "secret", "store", "config", "scripted"),
+		"internal/config":  {"sandbox", "inspect"},
+		"internal/service": append(slices.Concat(domain, judging), "proxy", "hook", "proof", "gateway", "patch", "workspace", "inspect", "agent", "conversation", "secret", "store", "config", "scripted"),
 		// What people see.
 		"internal/term":     {},
 		"internal/report":   {"sandbox", "audit", "term"},

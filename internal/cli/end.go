@@ -97,7 +97,7 @@ func (d *deps) printRemoved(r service.Removed) {
 		fmt.Fprintf(out, "  also kept: %s\n", term.Visible(ref))
 	}
 	for _, look := range r.Held {
-		fmt.Fprintf(out, "  held, outside its scope: %s\n", term.Visible(look))
+		fmt.Fprintf(out, "  held: %s\n", term.Visible(look))
 	}
 }
 

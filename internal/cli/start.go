@@ -91,6 +91,8 @@ func (o *startOptions) flags(cmd *cobra.Command) {
 	f.Float64Var(&o.Limits.CPUs, "cpus", 0, "the most processors, such as 1.5")
 	f.StringVar(&o.disk, "disk", "", "the most it may write, such as 20GB")
 	f.StringArrayVar(&o.Scope, "scope", nil, "let the agent change only what `GLOB` names, such as docs or **/*.md (repeatable)")
+	f.StringVar(&o.History, "history", "", `what of the history the agent can read: "all" objects, what the "base" reaches, or a number of commits (default "all")`)
+	f.BoolVar(&o.IncludeDirty, "include-dirty", false, "start from your uncommitted changes, as a commit of their own; your tree and index stay as they are")
 	f.StringVar(&o.askTimeout, "ask-timeout", "", "how long a question to you waits before it counts as no (default 10m)")
 	f.BoolVar(&o.Ask.Unattended, "unattended", false, "nobody is there to ask: what needs a yes is denied at once")
 	f.BoolVar(&o.Keep, "keep", false, "keep ../worktrees/NAME at the end")
@@ -180,6 +182,9 @@ func (o *startOptions) fill(cmd *cobra.Command, cfg config.Config) {
 	}
 	if unset("timeout") {
 		o.Timeout = cfg.Timeout
+	}
+	if unset("history") {
+		o.History = cfg.History
 	}
 	if unset("keep") {
 		o.Keep = cfg.Keep

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"agentprocess/internal/inspect"
 	"agentprocess/internal/sandbox"
 )
 
@@ -23,11 +24,14 @@ type Config struct {
 	AgentPath string         // the agent's program; empty means to find it
 	Model     string         // empty means the agent's own choice
 	Timeout   time.Duration  // of a run; 0 means none
+	History   string         // what of the history agents can read; empty means all
 	Keep      bool           // keep the worktree of a finished run
 	Limits    sandbox.Limits // zero fields mean the runtime's defaults
 	// Notify is a command and its arguments, run with one more that says what a
 	// person is asked; empty means none.
 	Notify []string
+	// Import says what is done about what an agent's commits bring.
+	Import inspect.Policy
 }
 
 // Default is the configuration without any file.

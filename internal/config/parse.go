@@ -38,20 +38,21 @@ type setting struct {
 // settings are all keys there are, in the order in which people see them. To
 // add one, add a line here and a field to Config.
 func settings() []setting {
-	return []setting{
+	return append([]setting{
 		{"agent", func(c *Config, v value) error { return v.oneOf(&c.Agent, AgentClaude, AgentExec) }},
 		{"agent-path", func(c *Config, v value) error { return v.path(&c.AgentPath) }},
 		{"model", func(c *Config, v value) error { return v.str(&c.Model) }},
 		{"timeout", func(c *Config, v value) (err error) {
 			return v.parsed(func(s string) error { c.Timeout, err = ParseDuration(s); return err })
 		}},
+		{"history", func(c *Config, v value) error { return v.history(&c.History) }},
 		{"keep", func(c *Config, v value) error { return v.boolean(&c.Keep) }},
 		{"memory", func(c *Config, v value) error { return v.size(&c.Limits.MemoryBytes) }},
 		{"pids", func(c *Config, v value) error { return v.count(&c.Limits.PIDs) }},
 		{"cpus", func(c *Config, v value) error { return v.number(&c.Limits.CPUs) }},
 		{"disk", func(c *Config, v value) error { return v.size(&c.Limits.DiskBytes) }},
 		{"notify", func(c *Config, v value) error { return v.command(&c.Notify) }},
-	}
+	}, importSettings()...)
 }
 
 func keys() []string {
@@ -65,9 +66,11 @@ func keys() []string {
 // Parse reads the text of a file over the defaults; name stands in problems.
 // The parser underneath is used rather than a decoder because it knows where
 // every value stands, so that nothing stops at the first problem.
-func Parse(name string, data []byte) (Config, FileErrors) {
+func Parse(name string, data []byte) (Config, FileErrors) { return parseWith(settings(), name, data) }
+
+func parseWith(list []setting, name string, data []byte) (Config, FileErrors) {
 	p := parse{file: name, cfg: Default(), seen: map[string]int{}, known: map[string]setting{}}
-	for _, s := range settings() {
+	for _, s := range list {
 		p.known[s.key] = s
 	}
 	p.toml.Reset(data)
@@ -87,6 +90,7 @@ type parse struct {
 	known    map[string]setting
 	seen     map[string]int // key to line
 	table    string         // the [table] we are in, with its dot
+	unknown  bool           // there is no such table
 	problems FileErrors
 }
 
@@ -95,7 +99,9 @@ func (p *parse) expression(node *unstable.Node) {
 	switch node.Kind {
 	case unstable.Table, unstable.ArrayTable:
 		p.table = name + "."
-		p.problem(at, "unknown table %q", name)
+		if p.unknown = node.Kind == unstable.ArrayTable || !hasTable(p.known, p.table); p.unknown {
+			p.problem(at, "unknown table %q", name)
+		}
 	case unstable.KeyValue:
 		p.assign(p.table+name, at, node.Value())
 	default: // a comment
@@ -105,7 +111,7 @@ func (p *parse) expression(node *unstable.Node) {
 func (p *parse) assign(key string, at unstable.Position, node *unstable.Node) {
 	s, known := p.known[key]
 	switch line, twice := p.seen[key], p.seen[key] > 0; {
-	case !known && p.table != "":
+	case p.unknown:
 		return // its table is a problem already
 	case !known:
 		p.problem(at, "unknown key %q", key)
@@ -178,6 +184,17 @@ func (v value) oneOf(to *string, words ...string) error {
 	}
 	*to = s
 	return nil
+}
+
+// history takes "all", "base", or a number of commits.
+func (v value) history(to *string) error {
+	if v.kind == unstable.Integer {
+		var n int64
+		err := v.count(&n)
+		*to = strconv.FormatInt(n, 10)
+		return err
+	}
+	return v.oneOf(to, "all", "base")
 }
 
 func (v value) path(to *string) error {

@@ -91,6 +91,9 @@ func (l *Live) warned() {
 // held shows a commit that was not let in.
 func (l *Live) held(h audit.Held) []string {
 	head := short(h.ID) + "  "
+	if h.Kind != "" {
+		head = ""
+	}
 	lines := []string{l.paint.Red("✗ held") + "  " + head + l.cut(term.Visible(h.Subject), 8+term.Width(head))}
 	return append(lines, "  "+l.cut(term.Visible(heldWhy(h)), 2))
 }
@@ -102,7 +105,7 @@ func heldWhy(h audit.Held) string {
 		reason = "outside what it may change"
 	}
 	shown := h.Paths[:min(len(h.Paths), shownTargets)]
-	if len(shown) == 0 {
+	if len(shown) == 0 || h.Kind != "" {
 		return reason
 	}
 	text := reason + ": " + strings.Join(shown, ", ")
@@ -117,7 +120,24 @@ func heldText(all []audit.Held, name string) string {
 	if len(all) == 0 {
 		return ""
 	}
-	text := plural(len(all), "commit") + " kept out, " + heldWhy(all[0])
+	files := 0
+	for _, one := range all {
+		if one.Kind != "" {
+			files++
+		}
+	}
+	var parts []string
+	if commits := len(all) - files; commits > 0 {
+		parts = append(parts, plural(commits, "commit"))
+	}
+	if files > 0 {
+		parts = append(parts, plural(files, "file"))
+	}
+	text := strings.Join(parts, " and ") + " kept out, "
+	if all[0].Kind != "" {
+		text += all[0].Subject + " "
+	}
+	text += heldWhy(all[0])
 	if sandbox.ValidateName(name) == nil {
 		text += "; agent-process show " + name
 	}

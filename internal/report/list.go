@@ -46,7 +46,17 @@ func List(s *term.Screen, runs []sandbox.Run, merging map[string]Merging, now ti
 		}
 		t.Add(cells...)
 	}
-	return t.Write(s)
+	if err := t.Write(s); err != nil {
+		return err
+	}
+	for _, r := range runs {
+		if r.Held > 0 && sandbox.ValidateName(r.Name) == nil {
+			if err := line(s, fmt.Sprintf("%s: %s kept out of its branch: agent-process release %s", r.Name, plural(r.Held, "thing"), r.Name)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // row shows a branch only when there is something on it.

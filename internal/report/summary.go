@@ -123,10 +123,14 @@ func Next(r sandbox.Run) []string {
 		return nil
 	}
 	show, branch := "agent-process show "+r.Name, sandbox.BranchPrefix+r.Name
-	if r.Stat.Commits == 0 {
-		return []string{"agent-process logs " + r.Name, "agent-process rm " + r.Name}
+	var held []string
+	if r.Held > 0 {
+		held = []string{"agent-process release " + r.Name}
 	}
-	return []string{"git diff " + short(r.Base) + "..." + branch, show, "git merge " + branch, "agent-process rm " + r.Name}
+	if r.Stat.Commits == 0 {
+		return append(held, "agent-process logs "+r.Name, "agent-process rm "+r.Name)
+	}
+	return append(held, "git diff "+short(r.Base)+"..."+branch, show, "git merge "+branch, "agent-process rm "+r.Name)
 }
 
 func outcomeStyle(o sandbox.Outcome) term.Style {

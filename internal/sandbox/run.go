@@ -81,6 +81,7 @@ type Run struct {
 	PID      int       `json:"pid,omitempty"`
 	Stat     DiffStat  `json:"stat"`
 	Cost     Cost      `json:"cost"`
+	Held     int       `json:"held,omitempty"` // commits and files that wait for `release`
 }
 
 // AgentInfo names the program that ran.

@@ -134,7 +134,7 @@ func (f facts) outcome() (sandbox.Outcome, string) {
 		return sandbox.OutcomePolicyBroken, f.end.unjudged.Error()
 	case f.unsaved != nil:
 		return sandbox.OutcomeFailed, fmt.Sprintf("its work could not be brought home: %v", f.unsaved)
-	case holds(f.held):
+	case strayed(f.held):
 		return sandbox.OutcomePolicyBroken, "it changed what is outside --scope: that is held, and is not on the branch"
 	case f.end.err != nil:
 		return sandbox.OutcomeFailed, f.end.err.Error()

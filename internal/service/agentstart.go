@@ -74,7 +74,7 @@ func (x *session) startBeside(ctx context.Context) {
 		// An agent that is quick must not cut the look short.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lookTime)
 		defer cancel()
-		if warning := x.chk.unseen(ctx); warning != "" {
+		if warning := x.chk.unseen(ctx); warning != "" && !x.opts.IncludeDirty {
 			x.warn("%s", warning)
 		}
 	})

@@ -66,6 +66,14 @@ func (s *Service) check(ctx context.Context, o StartOptions) (*checked, error) {
 	if _, err := workspace.ParseScope(o.Scope); err != nil {
 		return nil, err
 	}
+	if _, _, err := history(o.History); err != nil {
+		return nil, err
+	}
+	if o.IncludeDirty {
+		if err := s.includeDirty(ctx, c); err != nil {
+			return nil, err
+		}
+	}
 	if c.supplied, err = s.supplied(ctx, c.repo, c.base); err != nil {
 		return nil, err
 	}

@@ -86,26 +86,47 @@ func (x *session) saveAll(ctx context.Context) error {
 	}
 	x.imported(ctx, res)
 	x.last = res
+	x.run.Held = heldCount(res.Held)
 	x.tellHeld(res.Held)
 	return nil
 }
 
 // tellHeld records the commits that were not let in, because they change what
-// is outside the scope.
+// is outside the scope, and the files that were taken out of others.
 func (x *session) tellHeld(h *workspace.Held) {
 	if !holds(h) {
 		return
 	}
 	for _, c := range h.Commits {
 		why := "outside --scope " + strings.Join(h.Scope, ", ")
-		if len(c.Outside) == 0 {
+		switch {
+		case c.ID == h.Tip && len(h.Cut) > 0:
+			continue // its files are told below
+		case len(c.Outside) == 0:
 			why = "it follows a commit that is held"
 		}
 		x.rec.Record(audit.Held{ID: c.ID, Subject: c.Subject, Paths: c.Outside, More: max(0, c.Count-len(c.Outside)), Reason: why})
 	}
-	if h.Look != "" {
-		x.note("what was held is kept; see it with: %s", h.Look)
+	for _, f := range h.Cut {
+		x.rec.Record(audit.Held{ID: h.Tip, Subject: f.Path, Paths: []string{f.Path}, Reason: f.Reason, Kind: string(f.Kind)})
 	}
+	x.note("what was held is kept outside the repository: agent-process release %s", h.Name)
+	if h.Look != "" {
+		x.note("see it with: %s", h.Look)
+	}
+}
+
+// strayed reports whether commits were refused for leaving the scope.
+func strayed(h *workspace.Held) bool {
+	if !holds(h) || len(h.Scope) == 0 {
+		return false
+	}
+	for _, c := range h.Commits {
+		if c.ID != h.Tip || len(h.Cut) == 0 || c.Count > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // holds reports whether there is work that was not let in.

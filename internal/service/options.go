@@ -30,6 +30,14 @@ type StartOptions struct {
 	Scope []string
 	Ask   Asking
 
+	// History is what of the repository's history the agent can read: all of
+	// its objects when it is empty, what the base reaches when it is "base", or
+	// that many commits.
+	History string
+	// IncludeDirty has the agent start from a commit of what is in the worktree
+	// and in no commit.
+	IncludeDirty bool
+
 	Limits  sandbox.Limits
 	Timeout time.Duration // 0 means none
 	Keep    bool          // keep the worktree

@@ -36,13 +36,17 @@ func (s *Service) List(ctx context.Context, dir string, all bool) ([]sandbox.Run
 	if err != nil {
 		return nil, err
 	}
-	return s.reconcile(repo, agents, runs), nil
+	held, err := heldCounts(repo, "")
+	if err != nil {
+		return nil, err
+	}
+	return s.reconcile(repo, agents, runs, held), nil
 }
 
 // reconcile puts together what the record says of runs and what git says of
 // branches: a branch that nobody recorded is there, one that was removed is
-// not, and one that was moved counts as it is.
-func (s *Service) reconcile(repo *workspace.Repository, agents []workspace.Agent, runs []sandbox.Run) []sandbox.Run {
+// not, and one that was moved counts as it is. Held counts what is held of each.
+func (s *Service) reconcile(repo *workspace.Repository, agents []workspace.Agent, runs []sandbox.Run, held map[string]int) []sandbox.Run {
 	branches := map[string]workspace.Agent{}
 	for _, a := range agents {
 		branches[a.Name] = a
@@ -55,8 +59,9 @@ func (s *Service) reconcile(repo *workspace.Repository, agents []workspace.Agent
 		if ok {
 			run.Tip, run.Stat = branch.Tip, branch.Stat
 		}
+		run.Held = held[run.Name]
 		ended := run.State == sandbox.StateFinished
-		if listed[run.Name] || ended && (!ok || run.Stat.Commits == 0) {
+		if listed[run.Name] || ended && (!ok || run.Stat.Commits == 0) && run.Held == 0 {
 			continue
 		}
 		listed[run.Name] = true
@@ -66,7 +71,7 @@ func (s *Service) reconcile(repo *workspace.Repository, agents []workspace.Agent
 		if !listed[a.Name] && a.Stat.Commits > 0 {
 			out = append(out, sandbox.Run{
 				Name: a.Name, Repository: repo.CommonDir, Branch: a.Branch, Worktree: repo.WorktreePath(a.Name), Base: a.Base, Tip: a.Tip,
-				State: sandbox.StateFinished, Created: a.Date, Stat: a.Stat,
+				State: sandbox.StateFinished, Created: a.Date, Stat: a.Stat, Held: held[a.Name],
 			})
 		}
 	}
@@ -98,10 +103,20 @@ func (s *Service) find(ctx context.Context, dir, name string) (sandbox.Run, erro
 
 // Show gives an agent's newest run and its whole record.
 func (s *Service) Show(ctx context.Context, dir, name string) (sandbox.Run, []audit.Event, error) {
-	run, err := s.find(ctx, dir, name)
+	repo, err := s.open(ctx, dir)
+	if err != nil {
+		return sandbox.Run{}, nil, err
+	}
+	run, err := s.Store.RunByName(ctx, repo.CommonDir, name)
 	if err != nil {
 		return run, nil, err
 	}
+	run = s.truth(run)
+	held, err := heldCounts(repo, name)
+	if err != nil {
+		return run, nil, err
+	}
+	run.Held = held[name]
 	var events []audit.Event
 	err = s.events(ctx, run.ID, func() bool { return false }, func(e audit.Event) error {
 		events = append(events, e)

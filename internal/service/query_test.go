@@ -51,15 +51,20 @@ func TestReconcile(t *testing.T) {
 		{"a branch that was reset to its base", branch(none), []sandbox.Run{finished(work)}, nil, ""},
 		{"it runs, and has nothing yet", branch(none), []sandbox.Run{{ID: living, Name: "docs", State: sandbox.StateRunning}}, []string{"docs running"}, "branch"},
 		{"it crashed before its branch", nil, []sandbox.Run{{ID: "docs-2", Name: "docs", State: sandbox.StatePreparing}}, []string{"docs crashed"}, ""},
+		{"all of its work is held", nil, []sandbox.Run{finished(none)}, nil, ""},
 		{"the newest run of a name", branch(work), []sandbox.Run{{ID: living, Name: "docs", State: sandbox.StateRunning}, finished(work)}, []string{"docs running"}, "branch"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newService(t, &host{})
 			claim(t, s, sandbox.Run{ID: living, Name: "docs", State: sandbox.StateRunning})
-			got := s.reconcile(&workspace.Repository{CommonDir: "/p/.git", WorktreesDir: "/worktrees"}, tt.agents, tt.runs)
+			got := s.reconcile(&workspace.Repository{CommonDir: "/p/.git", WorktreesDir: "/worktrees"}, tt.agents, tt.runs, nil)
 			if !slices.Equal(names(got), tt.want) {
 				t.Fatalf("reconcile() = %q, want %q", names(got), tt.want)
+			}
+			held := s.reconcile(&workspace.Repository{CommonDir: "/p/.git"}, tt.agents, tt.runs, map[string]int{"docs": 2})
+			if len(tt.runs) > 0 && (len(held) == 0 || held[0].Held != 2) {
+				t.Errorf("held work is not listed: %+v", held)
 			}
 			if len(got) > 0 && got[0].Tip != tt.tip {
 				t.Errorf("its tip is %q, want %q", got[0].Tip, tt.tip)

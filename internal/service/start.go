@@ -117,8 +117,13 @@ func (x *session) header() {
 
 // makeWorkspace prepares the private clone and the tree.
 func (x *session) makeWorkspace(ctx context.Context) (string, error) {
+	strict, depth, err := history(x.opts.History)
+	if err != nil {
+		return "", err
+	}
 	ws, err := x.chk.repo.Prepare(ctx, workspace.Options{
 		Name: x.opts.Name, Base: x.chk.base, Start: x.chk.from, RunDir: x.dir.path, Owner: x.chk.identity, Overlay: x.chk.overlay, Scope: x.opts.Scope,
+		Strict: strict, Depth: depth, Inspect: x.svc.Config.Import.Narrow(x.chk.supplied.imports),
 	})
 	if err != nil {
 		return "", err

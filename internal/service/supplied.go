@@ -8,6 +8,8 @@ import (
 	"os"
 	"strings"
 
+	"agentprocess/internal/config"
+	"agentprocess/internal/inspect"
 	"agentprocess/internal/projecthook"
 	"agentprocess/internal/sandbox"
 	"agentprocess/internal/toolpolicy"
@@ -18,24 +20,45 @@ import (
 // policyFile is the project's policy, read from the base commit.
 const policyFile = ".agent-process/policy.toml"
 
+// importFile is where the project says what it is stricter about when an
+// agent's work comes home, read from the base commit.
+const importFile = ".agent-process/import.toml"
+
+// projectImport reads that file. It only narrows, and so needs nobody's
+// agreement.
+func projectImport(f workspace.TreeFile) (inspect.Policy, error) {
+	policy, problems := config.ParseImport(importFile+" (base commit)", f.Data)
+	if len(problems) > 0 {
+		return policy, sandbox.Fail(sandbox.CodePolicy, problems, "its keys are those of [import] in config.toml; nothing was started")
+	}
+	return policy, nil
+}
+
 // supplied is what a repository brings along that would act on its agents or
 // steer them, as it is in the base commit.
 type supplied struct {
 	trusted, untrusted []trust.Item
+	imports            inspect.Policy // what it is stricter about when work comes home
 }
 
 // supplied looks at what the base commit brings along, and at what of it a
 // person has agreed to.
 func (s *Service) supplied(ctx context.Context, repo *workspace.Repository, base workspace.Base) (*supplied, error) {
-	files, err := repo.Files(ctx, base, trust.Wanted)
+	files, err := repo.Files(ctx, base, func(path string) bool { return path == importFile || trust.Wanted(path) })
 	if err != nil {
 		return nil, err
 	}
-	list := make([]trust.File, len(files))
-	for i, f := range files {
-		list[i] = trust.File{Path: f.Path, Mode: f.Mode, Data: f.Data}
-	}
 	sup := &supplied{}
+	list := make([]trust.File, 0, len(files))
+	for _, f := range files {
+		if f.Path != importFile {
+			list = append(list, trust.File{Path: f.Path, Mode: f.Mode, Data: f.Data})
+			continue
+		}
+		if sup.imports, err = projectImport(f); err != nil {
+			return nil, err
+		}
+	}
 	sup.trusted, sup.untrusted, err = s.trustBook().Check(repo.CommonDir, trust.Find(list))
 	return sup, err
 }

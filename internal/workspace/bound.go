@@ -17,6 +17,7 @@ type refusal struct {
 	snapshot bool              // tip is a snapshot of what is uncommitted
 	more     map[string]string // other refs of the agent, as in incoming
 	commits  []HeldCommit
+	cut      []HeldFile // in a commit of ours at the end of tip
 	count    int
 }
 

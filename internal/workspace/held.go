@@ -15,11 +15,13 @@ import (
 	"sync"
 	"time"
 
+	"agentprocess/internal/inspect"
 	"agentprocess/internal/sandbox"
 )
 
 // Held is the work of one run that was refused because it changes what is
-// outside the run's scope. It is in a repository of ours, beside the runs, and
+// outside the run's scope, or because the inspection of an import cut it out of
+// the commits. It is in a repository of ours, beside the runs, and
 // outlives run, branch and [Repository.Trash]: until [Repository.ReleaseHeld]
 // or [Repository.DiscardHeld].
 type Held struct {
@@ -33,8 +35,11 @@ type Held struct {
 	// when it is only other branches, or when the agent took it back.
 	Tip string `json:"tip"`
 	// Uncommitted is set when Tip is a commit that we made, with what the agent
-	// changed outside the scope and did not commit.
+	// changed outside the scope and did not commit, or with what was cut.
 	Uncommitted bool `json:"uncommitted"`
+	// Cut are files that the inspection took out of the agent's commits. Tip has
+	// them, in a commit that we made.
+	Cut []HeldFile `json:"cut,omitempty"`
 	// Commits are those that were refused, parents first, as many as fit; Count
 	// is how many there are.
 	Commits []HeldCommit `json:"commits"`
@@ -58,6 +63,13 @@ type HeldCommit struct {
 	// scope; none when it is refused for what it is built on.
 	Outside []string `json:"outside"`
 	Count   int      `json:"count"`
+}
+
+// HeldFile is a file that was taken out of commits.
+type HeldFile struct {
+	Path   string       `json:"path"`
+	Kind   inspect.Kind `json:"kind"`
+	Reason string       `json:"reason"`
 }
 
 // HeldRef is a further ref that keeps refused work.

@@ -16,9 +16,6 @@ import (
 // nothing; the repository's lock is held. Killed at any point, the next import
 // does it again.
 func (w *Workspace) hold(ctx context.Context, ref *refusal) (*Held, error) {
-	if w.scope.Everything() {
-		return nil, nil
-	}
 	old, known, err := w.Held()
 	if err != nil || !known && ref == nil {
 		return nil, err
@@ -28,7 +25,7 @@ func (w *Workspace) hold(ctx context.Context, ref *refusal) (*Held, error) {
 	}
 	h := Held{
 		Name: w.rec.Name, Run: w.run(), Scope: w.rec.Scope, Base: w.rec.Base.Commit, From: ref.from, Tip: ref.tip,
-		Uncommitted: ref.snapshot, Commits: ref.commits, Count: ref.count, More: old.More, Before: old.Before, Time: old.Time,
+		Uncommitted: ref.snapshot, Cut: ref.cut, Commits: ref.commits, Count: ref.count, More: old.More, Before: old.Before, Time: old.Time,
 	}
 	if !known {
 		h.Time = w.repo.cfg.Now().UTC()
@@ -192,7 +189,7 @@ func (w *Workspace) loses(ctx context.Context, h *Held, old Held) (bool, error) 
 // takenBack notes that the agent's branch is free of what was refused.
 func (w *Workspace) takenBack(ctx context.Context, old Held) error {
 	h := old
-	h.From, h.Tip, h.Look, h.Uncommitted, h.Commits, h.Count = h.Base, "", "", false, nil, 0
+	h.From, h.Tip, h.Look, h.Uncommitted, h.Commits, h.Count, h.Cut = h.Base, "", "", false, nil, 0, nil
 	if err := w.moveHeld(ctx, &h, old); err != nil {
 		return err
 	}

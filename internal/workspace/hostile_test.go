@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"agentprocess/internal/inspect"
 )
 
 // settle is the end of a run as the service has it: commit, rescue when need
@@ -266,7 +268,7 @@ func TestPersonMovedTheBranch(t *testing.T) {
 func TestFlags(t *testing.T) {
 	needMounts(t)
 	f := newFixture(t, "p")
-	s := f.start("docs", nil)
+	s := f.start("docs", func(o *Options) { o.Inspect.Actions = map[inspect.Kind]inspect.Action{inspect.Links: inspect.Flag} })
 	s.box().sh(`mkdir -p .github/workflows sub/.vscode; echo x > .github/workflows/ci.yml; echo x > sub/.vscode/tasks.json; echo all: > Makefile
 echo x > fine.txt; ln -s /etc/passwd out; ln -s ../../x up; ln -s main.go in; chmod +x main.go; git init -q sub2; git -C sub2 -c user.name=x -c user.email=x@y commit -q --allow-empty -m x`)
 	result := s.land()

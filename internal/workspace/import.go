@@ -33,8 +33,8 @@ type ImportResult struct {
 	Diverged bool
 	// Kept are further refs that the agent made: other branches, its stash.
 	Kept []string
-	// Held is what was refused because it changes what is outside the scope,
-	// and where it is; nil when nothing is.
+	// Held is what was refused, because it changes what is outside the scope or
+	// because the inspection cut it, and where it is; nil when nothing is.
 	Held *Held
 }
 
@@ -59,18 +59,17 @@ func (w *Workspace) Import(ctx context.Context, start UploadPack) (ImportResult,
 	if err := rw.run(ctx, in.tips()); err != nil {
 		return ImportResult{}, fmt.Errorf("inspect the commits of %q: %w", w.rec.Name, err)
 	}
-	in.rename(rw.became)
-	refused, err := w.bound(ctx, in)
+	refused, err := w.refused(ctx, in, rw)
 	if err != nil {
-		return ImportResult{}, fmt.Errorf("compare the commits of %q with its scope: %w", w.rec.Name, err)
+		return ImportResult{}, fmt.Errorf("compare the commits of %q with what they may bring: %w", w.rec.Name, err)
 	}
 	result := ImportResult{Tip: in.tip, Dropped: rw.dropped}
-	if err := w.inspect(ctx, &result); err != nil {
+	if err := w.inspect(ctx, rw.examiner, &result); err != nil {
 		return ImportResult{}, fmt.Errorf("inspect the commits of %q: %w", w.rec.Name, err)
 	}
 	err = w.repo.locked(ctx, func() error {
 		if result.Held, err = w.hold(ctx, refused); err != nil {
-			return fmt.Errorf("hold what is outside the scope of %q: %w", w.rec.Name, err)
+			return fmt.Errorf("hold what was refused of %q: %w", w.rec.Name, err)
 		}
 		return w.bringHome(ctx, in, &result)
 	})
@@ -168,9 +167,9 @@ func (in *incoming) rename(became func(string) string) {
 }
 
 // inspect compares the tip with the base.
-func (w *Workspace) inspect(ctx context.Context, result *ImportResult) (err error) {
+func (w *Workspace) inspect(ctx context.Context, x *examiner, result *ImportResult) (err error) {
 	d, base := w.repo.git, w.rec.Base.Commit
-	if result.Stat, result.Flagged, err = d.inspect(ctx, w.quarantine(), base, result.Tip); err != nil {
+	if result.Stat, result.Flagged, err = d.inspectMore(ctx, w.quarantine(), base, result.Tip, x.flagged); err != nil {
 		return err
 	}
 	ancestor, err := w.isAncestor(ctx, base, result.Tip)
@@ -181,6 +180,11 @@ func (w *Workspace) inspect(ctx context.Context, result *ImportResult) (err erro
 // inspect says what tip changes against base, in the repository of c, and what
 // of it a person should look at.
 func (d *door) inspect(ctx context.Context, c call, base, tip string) (sandbox.DiffStat, []Flag, error) {
+	return d.inspectMore(ctx, c, base, tip, func([]change) []Flag { return nil })
+}
+
+// inspectMore is inspect with further things to look at.
+func (d *door) inspectMore(ctx context.Context, c call, base, tip string, more func([]change) []Flag) (sandbox.DiffStat, []Flag, error) {
 	e, err := d.diff(ctx, c, base, tip)
 	if err != nil {
 		return sandbox.DiffStat{}, nil, err
@@ -190,7 +194,7 @@ func (d *door) inspect(ctx context.Context, c call, base, tip string) (sandbox.D
 		return stat, nil, err
 	}
 	links, err := d.escapingLinks(ctx, c, e.changes)
-	return stat, append(flags(e.changes), links...), err
+	return stat, slices.Concat(flags(e.changes), links, more(e.changes)), err
 }
 
 // maxLinks bounds how many symbolic links of one import are read.
@@ -212,11 +216,33 @@ func (d *door) escapingLinks(ctx context.Context, c call, changes []change) ([]F
 		if err := d.runInto(ctx, c); err != nil {
 			return nil, err
 		}
-		if target := buf.buf.String(); !staysInside(ch.path, target) {
-			list = append(list, Flag{Path: ch.path, Reason: fmt.Sprintf("is a link to %q, outside the tree", target)})
+		if target := buf.buf.String(); leaves(ch.path, target) {
+			list = append(list, Flag{Path: ch.path, Reason: linkReason(target)})
 		}
 	}
 	return list, nil
+}
+
+// leaves reports whether a link at path leads out of the tree, or into a git
+// directory. One that goes up after it went down is taken for leaving: what it
+// goes down by may be a link itself.
+func leaves(path, target string) bool {
+	if !staysInside(path, target) {
+		return true
+	}
+	up := true
+	for c := range strings.SplitSeq(target, "/") {
+		if strings.EqualFold(c, ".git") || c == ".." && !up {
+			return true
+		}
+		up = up && (c == ".." || c == "." || c == "")
+	}
+	return false
+}
+
+// linkReason says where a link leads.
+func linkReason(target string) string {
+	return fmt.Sprintf("is a link to %q, outside the tree", target)
 }
 
 func (w *Workspace) isAncestor(ctx context.Context, a, b string) (bool, error) {

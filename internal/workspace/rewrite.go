@@ -4,16 +4,20 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+
+	"agentprocess/internal/inspect"
 )
 
 // rewriter takes out of an agent's commits what must not travel: changes to
-// protected paths. A commit that has none, and whose parents have none, keeps
-// its id; of the others only tree and parents change, so that the same commits
-// always become the same commits.
+// protected paths, and files that the inspection cuts. A commit that has none,
+// and whose parents have none, keeps its id; of the others only tree and parents
+// change, so that the same commits always become the same commits.
 type rewriter struct {
 	w         *Workspace
+	examiner  *examiner
 	protected map[string]bool // files, besides .claude
 	news      map[string]*newCommit
 	mapped    map[string]string // commit to what it became
@@ -24,11 +28,21 @@ type rewriter struct {
 type newCommit struct {
 	id      string
 	parents []string
-	touched []change // to protected paths, against the first parent
+	changes []change // against the first parent
+	touched bool     // some of them are cut
+	// cuts are the paths that its tree does not have as the agent left them.
+	cuts map[string]cut
+}
+
+// cut is a path that is not as the agent left it.
+type cut struct {
+	now  entry // what stands there instead: what the commit before has
+	own  entry // what the agent put there
+	held verdict
 }
 
 func newRewriter(w *Workspace) *rewriter {
-	rw := &rewriter{w: w, protected: map[string]bool{}, news: map[string]*newCommit{}, mapped: map[string]string{}}
+	rw := &rewriter{w: w, examiner: newExaminer(w), protected: map[string]bool{}, news: map[string]*newCommit{}, mapped: map[string]string{}}
 	for _, p := range w.rec.Included {
 		rw.protected[p] = true
 	}
@@ -103,7 +117,7 @@ func parseCommits(out []byte) ([]*newCommit, error) {
 	return list, nil
 }
 
-// compare finds, in one run of git, what each commit changes in protected paths.
+// compare finds, in one run of git, what each commit changes, and examines it.
 func (rw *rewriter) compare(ctx context.Context, order []*newCommit) error {
 	if len(order) == 0 {
 		return nil
@@ -126,50 +140,63 @@ func (rw *rewriter) compare(ctx context.Context, order []*newCommit) error {
 	if err != nil {
 		return err
 	}
+	var all []change
 	for _, e := range entries {
 		if c := rw.news[e.id]; c != nil {
-			c.touched = rw.filter(e.changes)
+			c.changes = e.changes
+			all = append(all, e.changes...)
 		}
 	}
-	return nil
+	return rw.examiner.examine(ctx, all)
 }
 
-func (rw *rewriter) filter(changes []change) []change {
-	return slices.DeleteFunc(changes, func(c change) bool { return !rw.isProtected(c.path) })
+// cutting decides which paths of a commit, whose parents have been, are not as
+// the agent left them.
+func (rw *rewriter) cutting(c *newCommit) {
+	if len(c.parents) > 0 && rw.news[c.parents[0]] != nil {
+		c.cuts = maps.Clone(rw.news[c.parents[0]].cuts)
+	}
+	if c.cuts == nil {
+		c.cuts = map[string]cut{}
+	}
+	for _, ch := range c.changes {
+		own, now := entry{ch.newMode, ch.newID}, entry{ch.oldMode, ch.oldID}
+		if before, was := c.cuts[ch.path]; was {
+			now = before.now
+		}
+		delete(c.cuts, ch.path)
+		held, protected := rw.examiner.judge(ch), rw.isProtected(ch.path)
+		if own == now || !protected && !held.cuts() {
+			continue
+		}
+		if protected {
+			held = verdict{}
+		}
+		c.touched = true
+		c.cuts[ch.path] = cut{now: now, own: own, held: held}
+		switch held.action {
+		case inspect.Hold:
+		case inspect.Refuse:
+			rw.dropped = append(rw.dropped, ch.path+": "+held.reason)
+		default:
+			rw.dropped = append(rw.dropped, ch.path)
+		}
+	}
 }
 
 // commit rewrites one commit, whose parents have been.
 func (rw *rewriter) commit(ctx context.Context, c *newCommit) error {
+	rw.cutting(c)
 	moved := slices.ContainsFunc(c.parents, func(p string) bool { return rw.became(p) != p })
-	for _, t := range c.touched {
-		rw.dropped = append(rw.dropped, t.path)
-	}
-	undo := c.touched
-	if len(c.parents) > 0 && rw.became(c.parents[0]) != c.parents[0] {
-		var err error
-		if undo, err = rw.against(ctx, c.id, rw.became(c.parents[0])); err != nil {
-			return err
-		}
-	}
-	if !moved && len(undo) == 0 {
+	if !moved && len(c.cuts) == 0 {
 		return nil
 	}
+	var undo []change
+	for _, p := range slices.Sorted(maps.Keys(c.cuts)) {
+		x := c.cuts[p]
+		undo = append(undo, change{path: p, oldMode: x.now.mode, oldID: x.now.id, newMode: x.own.mode, newID: x.own.id})
+	}
 	return rw.replace(ctx, c, undo)
-}
-
-// against compares a commit's protected paths with those of its rewritten
-// parent.
-func (rw *rewriter) against(ctx context.Context, id, parent string) ([]change, error) {
-	c := rw.w.quarantine(safeDiff("-r", "-z", "--raw", "--no-abbrev", "--no-renames", parent, id)...)
-	out, err := rw.w.repo.git.run(ctx, c)
-	if err != nil {
-		return nil, fmt.Errorf("compare %s: %w", id, err)
-	}
-	entries, err := parseDiff(out)
-	if err != nil {
-		return nil, err
-	}
-	return rw.filter(entries[0].changes), nil
 }
 
 // replace makes the commit that stands for c.
@@ -179,7 +206,7 @@ func (rw *rewriter) replace(ctx context.Context, c *newCommit, undo []change) er
 	if err != nil {
 		return err
 	}
-	if len(c.parents) == 1 && len(c.touched) > 0 {
+	if len(c.parents) == 1 && c.touched {
 		parentTree, err := d.line(ctx, q("rev-parse", "--verify", "-q", rw.became(c.parents[0])+"^{tree}"))
 		if err != nil {
 			return fmt.Errorf("rewrite %s: %w", c.id, err)

@@ -174,10 +174,10 @@ const (
 
 // fetchOver is the `git fetch` at the near end of a transfer: git's own fd
 // transport, on descriptor 3.
-func (d *door) fetchOver(ctx context.Context, c call, conn *os.File, prune string, refspecs ...string) error {
+func (d *door) fetchOver(ctx context.Context, c call, conn *os.File, option string, refspecs ...string) error {
 	c.args = append([]string{
 		"fetch", "-q", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--no-recurse-submodules",
-		"--update-head-ok", "--no-show-forced-updates", prune, "fd::3",
+		"--update-head-ok", "--no-show-forced-updates", option, "fd::3",
 	}, refspecs...)
 	c.files = []*os.File{conn}
 	c.config = map[string]string{
@@ -242,6 +242,11 @@ func (w *Workspace) publish(ctx context.Context, refspecs []string) error {
 // sockets too: no path is parsed, no url.*.insteadOf applies, and the owner of
 // the repository need not be able to read ours.
 func (r *Repository) carry(ctx context.Context, from string, to call, refspecs ...string) error {
+	return r.carryWith(ctx, from, to, "--no-prune", refspecs...)
+}
+
+// carryWith is carry with an option of `git fetch`.
+func (r *Repository) carryWith(ctx context.Context, from string, to call, option string, refspecs ...string) error {
 	t := &transfer{
 		limit: 2 * maxImportBytes,
 		serve: func(ctx context.Context, conn *os.File) error {
@@ -251,7 +256,7 @@ func (r *Repository) carry(ctx context.Context, from string, to call, refspecs .
 			return execx.Run(ctx, cmd)
 		},
 		fetch: func(ctx context.Context, conn *os.File) error {
-			return r.git.fetchOver(ctx, to, conn, "--no-prune", refspecs...)
+			return r.git.fetchOver(ctx, to, conn, option, refspecs...)
 		},
 	}
 	if err := t.run(ctx); err != nil {

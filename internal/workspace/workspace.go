@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 
+	"agentprocess/internal/inspect"
 	"agentprocess/internal/sandbox"
 )
 
@@ -43,11 +44,15 @@ type Options struct {
 	// costs the time to pack them, and is chosen by itself when Owner could not
 	// read the repository's objects.
 	Strict bool
+	// Depth, above 0, is Strict with that many commits of the history.
+	Depth int
 	// NoInclude leaves .worktreeinclude aside.
 	NoInclude bool
 	// Scope bounds what may be changed, as ParseScope has it; none is
 	// everything. What is outside does not reach the repository: see Held.
 	Scope []string
+	// Inspect says what is done about what an import finds.
+	Inspect inspect.Policy
 }
 
 // Workspace is what one agent works in.
@@ -78,6 +83,7 @@ type record struct {
 	Owner    sandbox.Identity `json:"owner"`
 	Overlay  bool             `json:"overlay"`
 	Strict   bool             `json:"strict"`
+	Depth    int              `json:"depth,omitempty"`
 	Dir      string           `json:"dir"`
 	Objects  []string         `json:"objects"`  // on the host
 	Inside   string           `json:"inside"`   // where they appear
@@ -88,6 +94,8 @@ type record struct {
 	Rescues  int              `json:"rescues"`
 	Worktree worktreeRecord   `json:"worktree"`
 	Scope    []string         `json:"scope,omitempty"`
+	Inspect  inspect.Policy   `json:"inspect"`
+	Programs []string         `json:"programs,omitempty"` // of the tree, which the person's git runs
 }
 
 // worktreeRecord says what the worktree on the host holds.
@@ -136,11 +144,11 @@ func (w *Workspace) describe(o Options) error {
 		o.Start = o.Base
 	}
 	w.rec = record{
-		Name: o.Name, Base: o.Base, Start: o.Start, Owner: o.Owner, Overlay: o.Overlay, Strict: o.Strict,
+		Name: o.Name, Base: o.Base, Start: o.Start, Owner: o.Owner, Overlay: o.Overlay, Strict: o.Strict || o.Depth > 0, Depth: o.Depth,
 		Dir: insideDir(w.repo.WorktreePath(o.Name)), Objects: objects, Inside: firstOf(o.Objects, DefaultObjects),
-		Private: privateName, Tip: o.Start.Commit, Scope: o.Scope,
+		Private: privateName, Tip: o.Start.Commit, Scope: o.Scope, Inspect: o.Inspect, Programs: w.repo.hostPrograms(),
 	}
-	if !o.Strict && w.mustChown() && !readableBy(objects, o.Owner) {
+	if !w.rec.Strict && w.mustChown() && !readableBy(objects, o.Owner) {
 		w.rec.Strict = true
 		w.Notices = append(w.Notices, fmt.Sprintf("uid %d cannot read the objects of %q, so those it needs were copied", o.Owner.UID, w.repo.CommonDir))
 	}
@@ -271,16 +279,14 @@ func (w *Workspace) makePrivate(ctx context.Context, index string) error {
 			spec.alternates = append(spec.alternates, w.insideObjects(i))
 		}
 	}
+	if w.rec.Depth > 0 {
+		spec.refs = nil // it comes with its objects
+	}
 	if err := writeGitDir(dir, spec); err != nil {
 		return err
 	}
-	if w.rec.Strict {
-		// In a partial clone some objects are missing, and nobody misses them.
-		c := w.quarantine("pack-objects", "--revs", "-q", "--missing=allow-any", filepath.Join(dir, "objects", "pack", "pack"))
-		c.stdin = strings.NewReader(w.Tip() + "\n")
-		if _, err := w.repo.git.run(ctx, c); err != nil {
-			return fmt.Errorf("copy the objects of %s: %w", w.Tip(), err)
-		}
+	if err := w.copyHistory(ctx, dir); err != nil {
+		return fmt.Errorf("copy the objects of %s: %w", w.Tip(), err)
 	}
 	// The copy is as young as it looks: files of the same second are "racy" to
 	// git, which then compares content. To date it later would hide an agent's
@@ -295,6 +301,27 @@ func (w *Workspace) makePrivate(ctx context.Context, index string) error {
 		return nil
 	}
 	return chownTree(dir, w.rec.Owner)
+}
+
+// copyHistory gives the private git directory the objects that it may have, if
+// it does not borrow all of the host's.
+func (w *Workspace) copyHistory(ctx context.Context, dir string) error {
+	switch {
+	case w.rec.Depth > 0:
+		const ref = "refs/private/tip"
+		if _, err := w.repo.git.run(ctx, w.quarantine("update-ref", ref, w.Tip())); err != nil {
+			return err
+		}
+		to := call{gitDir: dir, ours: true}
+		return w.repo.carryWith(ctx, w.path(quarantineName), to, "--depth="+strconv.Itoa(w.rec.Depth), "+"+ref+":"+branchRef(w.rec.Name))
+	case w.rec.Strict:
+		// In a partial clone some objects are missing, and nobody misses them.
+		c := w.quarantine("pack-objects", "--revs", "-q", "--missing=allow-any", filepath.Join(dir, "objects", "pack", "pack"))
+		c.stdin = strings.NewReader(w.Tip() + "\n")
+		return w.repo.git.runInto(ctx, c)
+	default:
+		return nil
+	}
 }
 
 // excludes are the patterns of info/exclude inside.

@@ -12,9 +12,9 @@ import (
 	"agentprocess/internal/sandbox"
 )
 
-// everything is all bytes of the person's worktree, index, refs and
+// untouched is all bytes of the person's worktree, index, refs and
 // configuration.
-func (f *fixture) everything() string {
+func (f *fixture) untouched() string {
 	f.t.Helper()
 	var b strings.Builder
 	err := filepath.WalkDir(f.dir, func(path string, d os.DirEntry, err error) error {
@@ -59,11 +59,11 @@ func TestIncludeDirty(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	before := f.everything()
+	before := f.untouched()
 	if d, err := clean.IncludeDirty(t.Context(), base); err != nil || d.Base != base || d.Files != 0 {
 		t.Errorf("of a clean tree: %+v, %v", d, err)
 	}
-	if got := f.everything(); got != before {
+	if got := f.untouched(); got != before {
 		t.Error("of a clean tree: something changed")
 	}
 	f.write("main.go", "package changed\n")
@@ -83,12 +83,12 @@ func TestIncludeDirty(t *testing.T) {
 	}
 	f.gitAt(f.dir, "init", "-q", "nested")
 	f.gitAt(filepath.Join(f.dir, "nested"), "commit", "-q", "--allow-empty", "-m", "x")
-	before = f.everything()
+	before = f.untouched()
 	d, err := clean.IncludeDirty(t.Context(), base)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := f.everything(); got != before {
+	if got := f.untouched(); got != before {
 		t.Error("the person's worktree, index, refs or configuration changed")
 	}
 	if d.Files != 7 || !slices.Equal(d.Left, []string{"big.bin", "nested/"}) {

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -79,10 +78,10 @@ func TestRequestsAreJudged(t *testing.T) {
 				if res.StatusCode != tt.status {
 					t.Errorf("%s: %s", res.Status, body)
 				}
-				if want := fmt.Sprintf("%s %s %d <nil>", tt.method, tt.path, len(tt.body)); tt.status == 200 && tt.method != "HEAD" && body != want {
+				if want := fmt.Sprintf("%s %s %d <nil>", tt.method, tt.path, len(tt.body)); tt.status == 200 && tt.method != http.MethodHead && body != want {
 					t.Errorf("the host saw %q, want %q", body, want)
 				}
-				if tt.status == 403 && tt.method != "HEAD" && res.Header.Get(DeniedHeader) == "" {
+				if tt.status == 403 && tt.method != http.MethodHead && res.Header.Get(DeniedHeader) == "" {
 					t.Error("the denial has no id")
 				}
 			})
@@ -124,6 +123,7 @@ func TestATunnelIsCutWhenItsRequestsAreToBeJudged(t *testing.T) {
 	}
 	if res, err := c.Do(req); err == nil {
 		t.Errorf("a host whose TLS cannot be opened answers %s", res.Status)
+		discard(res.Body.Close())
 	}
 	g.records.next(t, denials)
 }
@@ -152,11 +152,7 @@ func TestARuleIsUsedUp(t *testing.T) {
 func TestRawOn443(t *testing.T) {
 	for rules, want := range map[string]bool{"example.com": false, "example.com tcp": true, "example.com\nexample.com tcp": true} {
 		t.Run(rules, func(t *testing.T) {
-			l, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { discard(l.Close()) })
+			l := listen(t)
 			go echoEach(l)
 			g := newGateway(t, rules, func(c *Config) { to(t, c, "example.com", l.Addr().String()) })
 			conn, _, _ := g.connect(t, "example.com:443")
@@ -172,10 +168,10 @@ func TestRawOn443(t *testing.T) {
 
 // A rule for one scheme is not one for another.
 func TestSchemeOfATunnel(t *testing.T) {
-	up := hostAPI(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) })
+	up := hostAPI(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	g := newGateway(t, "http://example.com:8443", func(c *Config) { to(t, c, "example.com", up.Listener.Addr().String()) })
 	conn, _, _ := g.connect(t, "example.com:8443")
-	if err := tls.Client(conn, &tls.Config{ServerName: "example.com", RootCAs: upstreamRoots(up)}).HandshakeContext(t.Context()); err == nil {
+	if err := tls.Client(conn, &tls.Config{ServerName: "example.com", RootCAs: upstreamRoots(up), MinVersion: tls.VersionTLS12}).HandshakeContext(t.Context()); err == nil {
 		t.Error("TLS passes under a rule for plain HTTP")
 	}
 	if q := g.records.next(t, denials); q.Fix != "https://example.com:8443" {
@@ -200,7 +196,7 @@ func TestTopLevel(t *testing.T) {
 			t.Errorf("%s gives %q, want %q", body, got, want)
 		}
 	}
-	if q := (policy.Request{Method: "POST", Path: "/a/info/lfs/objects/batch"}); !q.LFSBatch() {
+	if q := (policy.Request{Method: http.MethodPost, Path: "/a/info/lfs/objects/batch"}); !q.LFSBatch() {
 		t.Error("a batch is none")
 	}
 }

@@ -11,9 +11,11 @@
 // must be listed for the port, what the client then says of itself (SNI, Host,
 // :authority) must be that name, and only then is it resolved and dialled.
 //
-// TLS is tunnelled. It is opened only for a host that has a [Credential]: then
-// the placeholder that the sandbox holds is swapped for the real credential,
-// and a request with any other credential is refused.
+// TLS is tunnelled. It is opened only for a host whose rules judge requests,
+// see [policy.Set.Inspects], and for one that has a [Credential]: there the
+// placeholder that the sandbox holds is swapped for the real credential, and a
+// request with any other credential is refused. What a rule needs opened when
+// the authority, made at the start, does not vouch for it is refused.
 //
 // # Invariants
 //

@@ -12,7 +12,7 @@ BENCHED  = $(shell grep -rl --include='*_test.go' '^func Benchmark' internal | x
 
 export CGO_ENABLED = 0
 
-.PHONY: build demo test check fmt lint race bench fuzz sizes clean
+.PHONY: redteam-git build demo test check fmt lint race bench fuzz sizes clean
 
 build: ## one static binary: bin/agent-process
 	VERSION='$(VERSION)' ./scripts/build
@@ -47,6 +47,10 @@ race: ## unit tests under the race detector; it needs a C compiler, and with CI=
 bench: build ## the parts one by one, then ratios with the peers, on this machine, in one run
 	$(GO) test -run '^$$' -bench . -benchtime 1s -timeout 20m $(BENCHED)
 	$(GO) run ./bench -binary bin/agent-process
+
+redteam-git: ## the table of what agents plant for git on the host, run against the built binary
+	./scripts/test-setup
+	$(GO) test -count=1 -timeout 30m -v -run '^TestAttackGit' ./e2e
 
 fuzz: ## every fuzz target for a minute
 	./scripts/fuzz 60s

@@ -296,7 +296,11 @@ func Stat(s *term.Screen, files []File) error {
 	if err := t.Write(s); err != nil {
 		return err
 	}
-	if _, err := fmt.Fprintf(s, "%d files, +%d −%d\n", len(files), insertions, deletions); err != nil {
+	noun := "files"
+	if len(files) == 1 {
+		noun = "file"
+	}
+	if _, err := fmt.Fprintf(s, "%d %s, +%d −%d\n", len(files), noun, insertions, deletions); err != nil {
 		return fmt.Errorf("write output: %w", err)
 	}
 	return nil

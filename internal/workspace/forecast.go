@@ -41,12 +41,12 @@ type Clash struct {
 }
 
 // Of gives the outlook of an agent.
-func (f Forecast) Of(name string) (Outlook, bool) {
-	i := slices.IndexFunc(f.Agents, func(o Outlook) bool { return o.Name == name })
+func (out Forecast) Of(name string) (Outlook, bool) {
+	i := slices.IndexFunc(out.Agents, func(o Outlook) bool { return o.Name == name })
 	if i < 0 {
 		return Outlook{}, false
 	}
-	return f.Agents[i], true
+	return out.Agents[i], true
 }
 
 // The words for work that is there already.

@@ -37,7 +37,7 @@ The credential stays on this side: agents get a placeholder.` + exitStatus(
 		},
 	}
 	f := cmd.Flags()
-	f.BoolVar(&o.Token, "with-token", false, "read a token of `claude setup-token` from standard input")
+	f.BoolVar(&o.Token, "with-token", false, "read a token, as claude setup-token gives it, from standard input")
 	f.BoolVar(&o.APIKey, "api-key", false, "read an API key from standard input")
 	f.StringVar(&o.AgentPath, "agent-path", "", "the agent's program, instead of finding or installing it")
 	f.BoolVar(&o.NoInput, "no-input", false, "never ask anything")

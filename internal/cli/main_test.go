@@ -9,8 +9,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/spf13/cobra"
 
 	"agentprocess/internal/sandbox"
 	"agentprocess/internal/service"
@@ -151,12 +154,32 @@ func TestComplain(t *testing.T) {
 	}
 }
 
-// Every command that people see tells of its exit statuses.
+// Every command that people see tells of its exit statuses, and no flag's help
+// is torn apart: what stands in backquotes is taken for the name of a value.
 func TestHelpTellsOfExitStatuses(t *testing.T) {
+	flagLine := regexp.MustCompile(`^ +(-[a-z], )?--[a-z-]+( \S+)? {3,}\S.*\n$`)
 	root := newCmdRoot(&deps{streams: silent(), service: func(context.Context) (*service.Service, error) { return nil, fs.ErrClosed }})
-	for _, cmd := range root.Commands() {
-		if cmd.Name() != "help" && cmd.Name() != "completion" && (!strings.Contains(cmd.Long, "EXIT STATUS") || cmd.Short == "") {
-			t.Errorf("the help of %q has no EXIT STATUS", cmd.Name())
+	shown := 0
+	var look func(*cobra.Command)
+	look = func(cmd *cobra.Command) {
+		for _, below := range cmd.Commands() {
+			if below.Hidden || below.Name() == "help" || below.Name() == "completion" {
+				continue
+			}
+			shown++
+			if !strings.Contains(below.Long, "EXIT STATUS") || below.Short == "" {
+				t.Errorf("the help of %q has no EXIT STATUS", below.CommandPath())
+			}
+			for line := range strings.Lines(below.Flags().FlagUsages()) {
+				if !flagLine.MatchString(line) {
+					t.Errorf("the help of %q has %q", below.CommandPath(), line)
+				}
+			}
+			look(below)
 		}
+	}
+	look(root)
+	if shown < 17 {
+		t.Errorf("only %d commands were looked at", shown)
 	}
 }

@@ -83,7 +83,7 @@ func (o *startOptions) flags(cmd *cobra.Command) {
 	f.StringVar(&o.Base, "base", "", "the commit to start from (default HEAD)")
 	f.StringArrayVar(&o.Allow, "allow", nil, "let the agent reach `RULE`, such as example.com or *.example.com:8443 (repeatable)")
 	f.StringArrayVar(&o.resolve, "resolve", nil, "dial `HOST=ADDR[:PORT]` for a name, also in a private network (repeatable)")
-	f.StringArrayVar(&o.Env, "env", nil, "set `K=V` inside, or K to your own value (repeatable)")
+	f.StringArrayVar(&o.Env, "env", nil, "set `K[=V]` inside; without =V to your own value (repeatable)")
 	f.StringArrayVar(&o.Checks, "check", nil, "run `COMMAND` inside after the work; it must succeed (repeatable)")
 	f.StringVar(&o.timeout, "timeout", "", "stop the agent after this long, such as 90m or 1d (default none)")
 	f.StringVar(&o.memory, "memory", "", "the most memory, such as 8GB")
@@ -97,7 +97,7 @@ func (o *startOptions) flags(cmd *cobra.Command) {
 	f.BoolVar(&o.Ask.Unattended, "unattended", false, "nobody is there to ask: what needs a yes is denied at once")
 	f.BoolVar(&o.Keep, "keep", false, "keep ../worktrees/NAME at the end")
 	f.BoolVar(&o.json, "json", false, "print events as JSON lines")
-	f.BoolVar(&o.noInput, "no-input", false, "ask nothing on this terminal; `agent-process policy pending` lists the questions")
+	f.BoolVar(&o.noInput, "no-input", false, "ask nothing on this terminal; 'agent-process policy pending' lists the questions")
 }
 
 // args reads NAME, GOAL and what stands after --.

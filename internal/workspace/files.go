@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -97,6 +98,12 @@ func (l *treeLister) entry(e string) error {
 	}
 	if f[1] != "blob" || !l.want(path) {
 		return nil
+	}
+	// A tree may hold names that no checkout would, such as "..": what is read
+	// here is written elsewhere under its path.
+	if !filepath.IsLocal(path) || filepath.Clean(path) != path {
+		return sandbox.Fail(sandbox.CodeRepository, fmt.Errorf("tree entry %q leads out of the tree", path),
+			"no git would check it out: take it out of the commit, or start from another --base")
 	}
 	mode, err := strconv.ParseUint(f[0], 8, 32)
 	if err != nil {

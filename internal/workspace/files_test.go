@@ -3,8 +3,11 @@
 package workspace
 
 import (
+	"bufio"
+	"bytes"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -141,4 +144,73 @@ func BenchmarkFiles(b *testing.B) {
 			}
 		})
 	}
+}
+
+// A commit whose tree leads out of itself is refused by name.
+func TestFilesStayInTheTree(t *testing.T) {
+	f := newFixture(t, "p")
+	f.write("sub/CLAUDE.md", "out")
+	f.git("add", "-A")
+	f.git("commit", "-q", "-m", "base")
+	r := f.open(f.dir)
+	for _, name := range []string{"..", "."} {
+		mktree := exec.CommandContext(t.Context(), "git", "mktree")
+		mktree.Dir, mktree.Env = f.dir, f.env
+		mktree.Stdin = strings.NewReader("040000 tree " + f.git("rev-parse", "HEAD:sub") + "\t" + name + "\n")
+		out, err := mktree.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		commit := f.git("commit-tree", "-m", "x", strings.TrimSpace(string(out)))
+		_, err = r.Files(t.Context(), Base{Commit: commit}, func(string) bool { return true })
+		if sandbox.ErrorCode(err) != sandbox.CodeRepository || !strings.Contains(err.Error(), name+"/CLAUDE.md") {
+			t.Errorf("a directory %q: %v", name, err)
+		}
+	}
+}
+
+// What git lists and what it gives is read alike however it comes, and no path
+// leads out of the tree.
+func FuzzTreeFiles(f *testing.F) {
+	a, b := strings.Repeat("a", 40), strings.Repeat("b", 40)
+	f.Add([]byte("100644 blob "+a+"\t.mcp.json\x00040000 tree "+b+"\tsub\x00120000 blob "+b+"\tsub/CLAUDE.md\x00"), 20)
+	f.Add([]byte("100644 blob "+a+"\t../CLAUDE.md\x00"), 3)
+	f.Add([]byte(a+" blob 3\nabc\n"+b+" missing\n"), 8)
+	f.Add([]byte(a+" 12\n"+b+" missing\n"), 8)
+	f.Fuzz(func(t *testing.T, out []byte, cut int) {
+		if cut < 0 || cut > len(out) {
+			return
+		}
+		read := func(parts ...[]byte) *treeLister {
+			l := &treeLister{want: func(string) bool { return true }}
+			for _, p := range parts {
+				if n, err := l.Write(p); err == nil && n != len(p) || err != nil && l.err == nil {
+					t.Fatalf("%d of %d bytes written, %v", n, len(p), err)
+				}
+			}
+			return l
+		}
+		whole, parts := read(out), read(out[:cut], out[cut:])
+		if (whole.err == nil) != (parts.err == nil) || whole.err == nil && (cmp.Diff(whole.files, parts.files) != "" || !bytes.Equal(whole.rest, parts.rest)) {
+			t.Errorf("whole: %v, %v; cut at %d: %v, %v", whole.files, whole.err, cut, parts.files, parts.err)
+		}
+		for _, e := range whole.files {
+			if !filepath.IsLocal(e.Path) || filepath.Clean(e.Path) != e.Path {
+				t.Errorf("path %q", e.Path)
+			}
+		}
+		if err := whole.check(Base{}, out); err == nil && len(whole.files) > 0 && !bytes.ContainsRune(out, ' ') {
+			t.Errorf("sizes %q", out)
+		}
+		in := bufio.NewReader(bytes.NewReader(out))
+		for {
+			data, err := nextBlob(in)
+			if err != nil {
+				break
+			}
+			if !bytes.Contains(out, data) {
+				t.Errorf("%q gave %q", out, data)
+			}
+		}
+	})
 }

@@ -108,8 +108,11 @@ func (x *Link) handle(m Message, fds []int) {
 		if m.Error != "" {
 			delete(x.running, m.ID)
 		}
-		p.reply <- started{m, fds}
-		return
+		select {
+		case p.reply <- started{m, fds}:
+			return
+		default: // it was said before: nobody waits for it again
+		}
 	case m.Op == opExited:
 		delete(x.running, m.ID)
 		p.ended(sandbox.Exit{Code: m.Code, Signal: syscall.Signal(m.Signal)}, x.kills())

@@ -115,7 +115,7 @@ func (s *Service) exampleRepository(ctx context.Context, dir string) (string, er
 
 // demoStart says what to start, and starts the API that it talks to.
 func (s *Service) demoStart(ctx context.Context, o DemoOptions, repo string) (StartOptions, func(), error) {
-	start := StartOptions{Name: demoName, Goal: demoGoal, Dir: repo, Progress: o.Progress, Control: o.Control}
+	start := StartOptions{Name: demoName, Goal: demoGoal, Dir: repo, Progress: o.Progress, Control: o.Control, demo: true}
 	cli, err := agent.Find(ctx, agent.FindOptions{Path: o.AgentPath, Environ: s.Environ, CacheDir: s.agentsCache(), Progress: o.Progress})
 	if err != nil {
 		if o.AgentPath != "" || sandbox.ErrorCode(err) != sandbox.CodeAgent {

@@ -112,6 +112,9 @@ func (x *session) header() {
 	for _, n := range append(x.chk.notices, x.claim.Notices...) {
 		x.warn("%s", n)
 	}
+	for _, w := range x.opts.weakenings() {
+		x.note("%s", w)
+	}
 	x.rec.Record(audit.Phase{Name: "checked", Detail: x.chk.detail(), Duration: x.svc.Now().Sub(x.start)})
 }
 

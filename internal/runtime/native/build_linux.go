@@ -92,6 +92,10 @@ func (b *builder) complete(ctx context.Context, one *initProcess) (*box, error) 
 		pidone.CloseAll(fds...)
 		return nil, b.setUpError(ctx, one, m, err)
 	}
+	if m.Report == nil {
+		pidone.CloseAll(fds...)
+		return nil, errors.New("configure sandbox: it is ready, and does not say how")
+	}
 	sockets, err := pidone.NewSockets(m.Report.Sockets, fds)
 	if err != nil {
 		return nil, err

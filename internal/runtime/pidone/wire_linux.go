@@ -152,10 +152,6 @@ func (w *Wire) Recv() (Message, []int, error) {
 			CloseAll(fds...)
 			return Message{}, nil, fmt.Errorf("read control channel: %w", err)
 		}
-		if m.Op == OpReady && m.Report == nil {
-			CloseAll(fds...)
-			return Message{}, nil, errors.New("read control channel: ready, without a report")
-		}
 		return m, fds, nil
 	}
 }

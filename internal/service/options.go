@@ -47,7 +47,7 @@ type StartOptions struct {
 	Control *Control
 
 	resume *resumption // what it goes on from; nil is a new agent
-	demo bool // what it opens is the demo's own, which says so
+	demo   bool        // what it opens is the demo's own, which says so
 }
 
 // Asking says how a person is asked what a policy leaves to them.

@@ -56,7 +56,7 @@ Your git signs the commit when you have configured that.` + exitStatus(exitRepos
 	f.BoolVar(&o.squash, "squash", false, "make one commit of all")
 	f.BoolVar(&o.rebase, "rebase", false, "make the agent's commits again, on top of yours")
 	f.BoolVar(&o.ff, "ff", false, "make no new commit, or refuse")
-	f.BoolVar(&o.Remove, "rm", false, "then remove the agent: worktree, branch, run (`agent-process undo` brings them back)")
+	f.BoolVar(&o.Remove, "rm", false, "then remove the agent: worktree, branch, run ('agent-process undo' brings them back)")
 	f.BoolVar(&o.NoSign, "no-gpg-sign", false, "do not sign the commit, whatever git is configured to")
 	f.BoolVar(&o.json, "json", false, "print JSON")
 	return cmd

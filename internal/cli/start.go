@@ -41,7 +41,8 @@ runs the agent in it. The agent's commits come back to the branch.
 
 Names may be listed in .agent-process/allowlist of the base commit, in your own
 allowlist, or with --allow: example.com is that name, *.example.com any name
-below it, :PORT another port than 443. An empty list means none.
+below it, :PORT another port than 443. A line may name paths, methods and what
+git may do, or deny; docs/egress.md is the grammar. An empty list means none.
 
 Ctrl-C asks the agent to stop and keeps its work; a second one stops it at once
 and keeps its work too.` + exitStatus(

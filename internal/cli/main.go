@@ -93,7 +93,7 @@ that reaches nothing but listed names. What comes back is commits on a branch.`,
 		return sandbox.Fail(sandbox.CodeUsage, err, "see `"+cmd.CommandPath()+" --help`")
 	})
 	root.AddCommand(
-		newCmdStart(d, nil), newCmdList(d), newCmdShow(d), newCmdLogs(d), newCmdStop(d), newCmdResume(d), newCmdSend(d), newCmdRemove(d),
+		newCmdStart(d, nil), newCmdList(d), newCmdShow(d), newCmdLogs(d), newCmdStop(d), newCmdResume(d), newCmdSend(d), newCmdCheckpoints(d), newCmdRewind(d), newCmdRemove(d),
 		newCmdCleanup(d), newCmdUndo(d), newCmdMerge(d), newCmdApply(d), newCmdCheckout(d), newCmdConflicts(d), newCmdDiff(d), newCmdAuth(d), newCmdDoctor(d), newCmdDemo(d),
 		newCmdPolicy(d, policyOptions{open: func(ctx context.Context) (policyService, error) { return d.service(ctx) }, now: time.Now}),
 		newCmdRelease(d),

@@ -286,29 +286,30 @@ func (c *Conversation) Load(home string, owner sandbox.Identity) error {
 	return nil
 }
 
-// Rewind makes the conversation what it was at m, in a generation of its own;
-// the one before stays. It refuses when that is not what it was.
-func (c *Conversation) Rewind(m Mark) error {
+// Cut makes a generation that is what the conversation was at m, for Use. It
+// refuses when that is not what it was.
+func (c *Conversation) Cut(m Mark) (Head, error) {
 	if m.Session == "" {
-		return c.Use(Head{})
+		return Head{}, nil
 	}
 	in, err := os.Open(c.path(m.Generation))
 	if err != nil {
-		return fmt.Errorf("rewind conversation: %w", err)
+		return Head{}, fmt.Errorf("rewind conversation: %w", err)
 	}
 	defer in.Close() //nolint:errcheck // only read
 	h := m.Head
 	if h.Generation, err = c.next(); err != nil {
-		return err
+		return Head{}, err
 	}
 	sum := sha256.New()
 	if err := replace(c.path(h.Generation), io.TeeReader(io.LimitReader(in, m.Bytes), sum)); err != nil {
-		return fmt.Errorf("rewind conversation: %w", err)
+		return Head{}, fmt.Errorf("rewind conversation: %w", err)
 	}
 	if got := hex.EncodeToString(sum.Sum(nil)); got != m.Sum {
-		return fmt.Errorf("rewind conversation: %q is not what it was", c.path(m.Generation))
+		err := fmt.Errorf("rewind conversation: %q is not what it was", c.path(m.Generation))
+		return Head{}, errors.Join(err, os.Remove(c.path(h.Generation)))
 	}
-	return c.Use(h)
+	return h, nil
 }
 
 // replace writes a file in one step.

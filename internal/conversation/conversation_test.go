@@ -102,6 +102,14 @@ func TestOneWriter(t *testing.T) {
 	defer c.Close()
 }
 
+func rewind(c *Conversation, m Mark) error {
+	h, err := c.Cut(m)
+	if err != nil {
+		return err
+	}
+	return c.Use(h)
+}
+
 func TestRewindAndBack(t *testing.T) {
 	dir, h := t.TempDir(), home(t, "one\n")
 	c := take(t, dir)
@@ -116,13 +124,13 @@ func TestRewindAndBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := c.Head()
-	if err := c.Rewind(first); err != nil {
+	if err := rewind(c, first); err != nil {
 		t.Fatal(err)
 	}
 	if got := loaded(t, c); got != "one\n" {
 		t.Errorf("after rewind: %q", got)
 	}
-	if err := c.Rewind(second); err != nil { // forward again
+	if err := rewind(c, second); err != nil { // forward again
 		t.Fatal(err)
 	}
 	if got := loaded(t, c); got != "one\ntwo\n" {
@@ -135,7 +143,7 @@ func TestRewindAndBack(t *testing.T) {
 		t.Errorf("after going back: %q", got)
 	}
 	second.Sum = first.Sum
-	if err := c.Rewind(second); err == nil || c.Head() != before {
+	if err := rewind(c, second); err == nil || c.Head() != before {
 		t.Errorf("a conversation that is not what it was was taken: %v, %+v", err, c.Head())
 	}
 }

@@ -5,7 +5,8 @@
 //	defer c.Close()
 //	err = c.Load(home, owner)               // into the home of the next run
 //	mark, err := c.Save(home, pattern, id)  // out of it again, at each checkpoint
-//	err = c.Rewind(mark)                    // the next run goes on from there
+//	head, err := c.Cut(mark)                // what it was at a checkpoint
+//	err = c.Use(head)                       // the next run goes on from there
 //
 // A conversation is one file, which the agent's program only appends to, so that
 // a place in it is a number of bytes: a [Mark], with a checksum of what comes

@@ -20,7 +20,8 @@ const saveTime = 10 * time.Minute
 // turn saves at the end of a turn. A failure is told and nothing else: the end
 // of the run saves again, with more means.
 func (x *session) turn(ctx context.Context, _ hook.Call) {
-	if _, err := x.keep(); err != nil {
+	said, err := x.keep()
+	if err != nil {
 		x.warn("what was said is not kept yet: %v", err)
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTime)
@@ -31,6 +32,9 @@ func (x *session) turn(ctx context.Context, _ hook.Call) {
 		return
 	}
 	x.imported(ctx, res)
+	if said.Session != "" { // else there is no place in a conversation to go back to
+		x.mark(ctx, said, res)
+	}
 }
 
 // imported records what an import brought, and shows it in the worktree.
@@ -57,8 +61,11 @@ func (x *session) finish(ctx context.Context, end ending) (sandbox.Run, error) {
 	begin := x.svc.Now()
 	f.unsaved = x.saveAll(ctx)
 	x.rec.Record(audit.Phase{Name: "saved", Duration: x.svc.Now().Sub(begin)})
-	if _, err := x.keep(); err != nil && !errors.Is(err, conversation.ErrNone) {
+	switch said, err := x.keep(); {
+	case err != nil && !errors.Is(err, conversation.ErrNone):
 		x.warn("what was said last is not kept: %v", err)
+	case err == nil && said.Session != "":
+		x.mark(ctx, said, x.last)
 	}
 	if x.run.Tip != x.chk.from.Commit {
 		f.commits = x.run.Stat.Commits

@@ -24,8 +24,9 @@ type talk struct {
 	claims string // why the agent says that it failed
 
 	mu      sync.Mutex
-	session string          // the agent's own id of the conversation
-	said    string          // the agent's last words
+	session string // the agent's own id of the conversation
+	said    string // the agent's last words
+	step    workspace.Checkpoint
 	handed  []store.Message // which the agent was given, and has not been heard of since
 }
 

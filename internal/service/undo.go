@@ -18,12 +18,15 @@ func (s *Service) Undo(ctx context.Context, dir string, id int, force bool) (wor
 	if err != nil {
 		return workspace.Undone{}, err
 	}
-	return repo.Undo(ctx, id, force, func(e workspace.Entry) error { return s.undoRecords(ctx, e) })
+	return repo.Undo(ctx, id, force, func(e workspace.Entry) error { return s.undoRecords(ctx, repo, e) })
 }
 
 // undoRecords brings back what a deed did besides git. It may be done again:
 // a crash after it, and before git's part, leaves the entry as it is.
-func (s *Service) undoRecords(ctx context.Context, e workspace.Entry) error {
+func (s *Service) undoRecords(ctx context.Context, repo *workspace.Repository, e workspace.Entry) error {
+	if err := s.undoConversation(repo, e); err != nil {
+		return err
+	}
 	return s.hideRuns(ctx, strings.Fields(e.Notes[noteRuns]), e.Reverse)
 }
 

@@ -90,6 +90,7 @@ func running(p *process) bool {
 
 // say sends frames from the other end, which it closes.
 func say(t *testing.T, theirs *os.File, said []byte) {
+	t.Helper()
 	for frame := range bytes.SplitSeq(said, []byte("\n")) {
 		var oob []byte
 		if rest, ok := bytes.CutPrefix(frame, []byte("+")); ok {
@@ -110,6 +111,7 @@ func say(t *testing.T, theirs *os.File, said []byte) {
 
 // descriptors counts what is open.
 func descriptors(t *testing.T) int {
+	t.Helper()
 	entries, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
 		t.Fatal(err)

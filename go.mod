@@ -3,6 +3,7 @@ module agentprocess
 go 1.26.0
 
 require (
+	github.com/bmatcuk/doublestar/v4 v4.10.4 // globs with **, for policies and --scope
 	github.com/elastic/go-seccomp-bpf v1.6.0 // the names and numbers of system calls
 	github.com/google/go-cmp v0.7.0 // differences in tests
 	github.com/google/nftables v0.3.0 // the redirect inside, without an nft binary
@@ -18,10 +19,10 @@ require (
 	golang.org/x/sys v0.49.0 // mounts, namespaces and the other calls that package syscall lacks
 	golang.org/x/term v0.47.0 // is it a terminal, how wide, raw mode
 	modernc.org/sqlite v1.62.0 // the database, without cgo
+	mvdan.cc/sh/v3 v3.14.1 // shell, parsed as a shell does
 )
 
 require (
-	github.com/bmatcuk/doublestar/v4 v4.10.4 // indirect
 	github.com/dustin/go-humanize v1.1.0 // indirect
 	github.com/google/uuid v1.6.0 // indirect
 	github.com/inconshreveable/mousetrap v1.1.0 // indirect
@@ -38,5 +39,4 @@ require (
 	modernc.org/libc v1.80.1 // indirect
 	modernc.org/mathutil v1.7.1 // indirect
 	modernc.org/memory v1.12.1 // indirect
-	mvdan.cc/sh/v3 v3.14.1 // indirect
 )

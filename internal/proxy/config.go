@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -84,37 +83,6 @@ func (l Limits) withDefaults(budget int) Limits {
 		}
 	}
 	return l
-}
-
-// Credential is something the sandbox holds a placeholder for. The gateway
-// swaps it in requests to Host, where no other credential is let through.
-type Credential struct {
-	Host string
-	// Header carries it: "Authorization" or "X-Api-Key".
-	Header string
-	// Prefix stands before it in the header, "Bearer " or nothing.
-	Prefix      string
-	Placeholder string
-	Secret      policy.Secret
-}
-
-func (c Credential) validate() (Credential, error) {
-	host, err := policy.NormalizeHost(c.Host)
-	if err != nil {
-		return c, fmt.Errorf("credential: %w", err)
-	}
-	c.Host, c.Header = host, http.CanonicalHeaderKey(c.Header)
-	switch {
-	case c.Header != "Authorization" && c.Header != "X-Api-Key":
-		return c, fmt.Errorf("credential for %q: header %q is not supported", c.Host, c.Header)
-	case c.Placeholder == "" || c.Secret.Empty():
-		return c, fmt.Errorf("credential for %q: no placeholder or no secret", c.Host)
-	case c.Placeholder == c.Secret.Reveal():
-		return c, fmt.Errorf("credential for %q: the placeholder is the secret", c.Host)
-	case strings.ContainsAny(c.Secret.Reveal()+c.Prefix, "\r\n\x00"):
-		return c, fmt.Errorf("credential for %q: line breaks in it", c.Host)
-	}
-	return c, nil
 }
 
 // Target is where a name is dialled instead of where it resolves to.

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -36,26 +35,44 @@ func (s *Server) swap(req *http.Request, to destination) *denied {
 		if name == "Sec-Websocket-Protocol" && smuggles(values) {
 			return foreign("the "+name+" header", to.host)
 		}
-		if !carries(name) {
+		if !carries(name, to.opened) {
 			continue
 		}
-		if len(values) != 1 || !ours(to.opened, name, values[0]) {
+		c := ours(to.opened, name, values)
+		if c == nil {
 			return foreign("the "+name+" header", to.host)
 		}
+		if !c.usable(req, to) {
+			return elsewhere("the "+name+" header", to)
+		}
 	}
-	for _, pair := range queryOf(req.URL) {
-		name, _, _ := strings.Cut(pair, "=")
-		plain, err := url.QueryUnescape(name)
-		if err != nil {
-			return refusal("the query of the URL is malformed")
-		}
-		if slices.Contains(credentialParameters(), strings.ToLower(plain)) {
-			return foreign("the query parameter "+strconv.Quote(printable(plain)), to.host)
-		}
+	if d := swapsQuery(req, to); d != nil {
+		return d
 	}
 	for name := range req.Trailer {
-		if carries(name) {
+		if carries(name, to.opened) {
 			return foreign("the "+name+" trailer", to.host)
+		}
+	}
+	return nil
+}
+
+// swapsQuery does for the query what swap does.
+func swapsQuery(req *http.Request, to destination) *denied {
+	for _, pair := range queryOf(req.URL) {
+		name, value, ok := splitPair(pair)
+		if !ok {
+			return refusal("the query of the URL is malformed")
+		}
+		what := "the query parameter " + strconv.Quote(printable(name))
+		at := slices.IndexFunc(to.opened, func(c Credential) bool { return c.Query != "" && strings.EqualFold(c.Query, name) })
+		switch {
+		case at >= 0 && (name != to.opened[at].Query || value != to.opened[at].Placeholder || strings.Contains(req.URL.RawQuery, ";")):
+			return foreign(what, to.host)
+		case at >= 0 && !to.opened[at].usable(req, to):
+			return elsewhere(what, to)
+		case at < 0 && slices.Contains(credentialParameters(), strings.ToLower(name)):
+			return foreign(what, to.host)
 		}
 	}
 	return nil
@@ -63,9 +80,12 @@ func (s *Server) swap(req *http.Request, to destination) *denied {
 
 // carries reports whether a header of this name carries a credential. Servers
 // that come from CGI take '_' for '-'.
-func carries(name string) bool {
+func carries(name string, credentials []Credential) bool {
 	plain := strings.ReplaceAll(name, "_", "-")
-	return slices.ContainsFunc(credentialHeaders(), func(h string) bool { return strings.EqualFold(h, plain) })
+	return slices.ContainsFunc(credentialHeaders(), func(h string) bool { return strings.EqualFold(h, plain) }) ||
+		slices.ContainsFunc(credentials, func(c Credential) bool {
+			return c.Header != "" && strings.EqualFold(strings.ReplaceAll(c.Header, "_", "-"), plain)
+		})
 }
 
 // smuggles reports whether a websocket subprotocol is a key in disguise, which
@@ -75,10 +95,15 @@ func smuggles(values []string) bool {
 	return slices.ContainsFunc([]string{"key", "bearer", "token", "auth", "secret"}, func(word string) bool { return strings.Contains(all, word) })
 }
 
-func ours(credentials []Credential, name, value string) bool {
-	return slices.ContainsFunc(credentials, func(c Credential) bool {
-		return c.Header == name && value == c.Prefix+c.Placeholder
-	})
+// ours is the credential whose placeholder a header holds, nil when it holds
+// anything else.
+func ours(credentials []Credential, name string, values []string) *Credential {
+	for i := range credentials {
+		if c := &credentials[i]; c.Header == name && len(values) == 1 && values[0] == c.given {
+			return c
+		}
+	}
+	return nil
 }
 
 func foreign(where, host string) *denied {
@@ -100,15 +125,3 @@ func (m *masking) WriteHeader(status int) {
 
 // Unwrap is how http.ResponseController finds Flush and Hijack.
 func (m *masking) Unwrap() http.ResponseWriter { return m.ResponseWriter }
-
-// mask puts the placeholder back where the secret is.
-func mask(header http.Header, credentials []Credential) {
-	for _, values := range header {
-		for i, value := range values {
-			for _, c := range credentials {
-				value = strings.ReplaceAll(value, c.Secret.Reveal(), c.Placeholder)
-			}
-			values[i] = value
-		}
-	}
-}

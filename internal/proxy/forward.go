@@ -221,11 +221,16 @@ func rewrite(r *httputil.ProxyRequest) {
 		r.Out.Header.Del("Upgrade")
 		r.Out.Header.Del("Connection")
 	}
+	if len(to.opened) == 0 {
+		return
+	}
+	r.Out.URL.RawQuery = swapQuery(r.In.URL.RawQuery, to.opened)
 	for _, c := range to.opened {
-		if r.In.Header.Get(c.Header) == c.Prefix+c.Placeholder {
-			r.Out.Header.Set(c.Header, c.Prefix+c.Secret.Reveal())
+		if c.Header != "" && r.In.Header.Get(c.Header) == c.given {
+			r.Out.Header.Set(c.Header, c.real)
 		}
 	}
+	legible(r.Out.Header)
 }
 
 // modify takes note of a response before it is passed on.
@@ -237,6 +242,9 @@ func modify(res *http.Response) error {
 		mask(res.Header, e.to.opened)
 		// A client that sent a cookie back would be refused, see swap.
 		res.Header.Del("Set-Cookie")
+		if err := shroud(res, e.to.opened); err != nil {
+			return err
+		}
 	}
 	if res.StatusCode != http.StatusSwitchingProtocols {
 		res.Body = &responseBody{ReadCloser: res.Body, res: res, exchange: e}

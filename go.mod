@@ -20,6 +20,7 @@ require (
 	golang.org/x/term v0.47.0 // is it a terminal, how wide, raw mode
 	modernc.org/sqlite v1.62.0 // the database, without cgo
 	mvdan.cc/sh/v3 v3.14.1 // shell, parsed as a shell does
+	software.sslmate.com/src/go-pkcs12 v0.7.4 // truststores for Java, without a keytool
 )
 
 require (
@@ -33,6 +34,7 @@ require (
 	github.com/remyoudompheng/bigfft v0.0.0-20230129092748-24d4a6f8daec // indirect
 	github.com/spf13/pflag v1.0.9 // indirect
 	github.com/vishvananda/netns v0.0.5 // indirect
+	golang.org/x/crypto v0.58.0 // indirect
 	golang.org/x/text v0.43.0 // indirect
 	golang.org/x/tools v0.52.0 // indirect
 	kernel.org/pub/linux/libs/security/libcap/psx v1.2.77 // indirect

@@ -83,6 +83,7 @@ func (o *startOptions) flags(cmd *cobra.Command) {
 	f.StringVar(&o.Model, "model", "", "the model the agent asks for")
 	f.StringVar(&o.Base, "base", "", "the commit to start from (default HEAD)")
 	f.StringArrayVar(&o.Allow, "allow", nil, "let the agent reach `RULE`, such as example.com or *.example.com:8443 (repeatable)")
+	f.StringArrayVar(&o.Secrets, "secret", nil, "let the agent use the secret `NAME` on its hosts, without seeing it (repeatable)")
 	f.StringArrayVar(&o.resolve, "resolve", nil, "dial `HOST=ADDR[:PORT]` for a name, also in a private network (repeatable)")
 	f.StringArrayVar(&o.Env, "env", nil, "set `K[=V]` inside; without =V to your own value (repeatable)")
 	f.StringArrayVar(&o.Checks, "check", nil, "run `COMMAND` inside after the work; it must succeed (repeatable)")

@@ -18,6 +18,9 @@
 //   - Inside a sandbox stands a [Credential.StandIn]: random, of the same shape,
 //     worth nothing.
 //
+// A [Named] secret is the person's own, for hosts of their choice: its value is
+// stored, or looked up where it rests at each start; that is the caller's to do.
+//
 // It must not run a login, nor refresh anything: rotating tokens belong to the
 // program that has them.
 package secret

@@ -29,7 +29,11 @@ type checked struct {
 	// credentials are swapped in by the gateway; the agent has stand-ins.
 	credentials []proxy.Credential
 	env         []string // the person's --env, resolved
-	notices     []string
+	// secretEnv and files hold the placeholders of the person's secrets.
+	secretEnv    []string
+	files        []sandbox.File
+	secretValues []policy.Secret
+	notices      []string
 }
 
 // check refuses what cannot work, in the order in which a person would want to
@@ -85,6 +89,12 @@ func (s *Service) check(ctx context.Context, o StartOptions) (*checked, error) {
 		return nil, err
 	}
 	if c.rules, err = s.rules(o, c); err != nil {
+		return nil, err
+	}
+	if err := s.bindSecrets(ctx, o, c); err != nil {
+		return nil, err
+	}
+	if err := c.refuseRevealed(); err != nil {
 		return nil, err
 	}
 	if notice := c.repo.Identity().Notice; notice != "" {

@@ -41,12 +41,6 @@ func validVariable(name string) bool {
 	return name != ""
 }
 
-// Where the gateway's own certificates stand inside.
-const (
-	caPath     = sandbox.RunDir + "/ca.pem"        // ours alone
-	bundlePath = sandbox.RunDir + "/ca-bundle.pem" // ours and the system's
-)
-
 // passed are the person's variables that go inside unasked: how text is
 // written, nothing that could hold a secret.
 func passed() []string { return []string{"LANG", "LC_ALL", "LC_CTYPE", "TZ", "TERM", "COLORTERM"} }
@@ -70,21 +64,13 @@ func (s *Service) baseEnv(home, toolPath string, user sandbox.Identity) []string
 
 // networkEnv points at the gateway those tools that ask for a proxy; the
 // others are redirected to it anyway.
-func networkEnv(opened bool) []string {
+func networkEnv() []string {
 	const proxyURL, direct = "http://127.0.0.1:3128", "localhost,127.0.0.1,::1"
 	var env []string
 	for _, v := range []string{"HTTP_PROXY", "HTTPS_PROXY"} {
 		env = append(env, v+"="+proxyURL, strings.ToLower(v)+"="+proxyURL)
 	}
-	env = append(env, "NO_PROXY="+direct, "no_proxy="+direct, "NODE_USE_ENV_PROXY=1")
-	if !opened {
-		return env
-	}
-	env = append(env, "NODE_EXTRA_CA_CERTS="+caPath)
-	for _, v := range []string{"SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "GIT_SSL_CAINFO"} {
-		env = append(env, v+"="+bundlePath)
-	}
-	return env
+	return append(env, "NO_PROXY="+direct, "no_proxy="+direct, "NODE_USE_ENV_PROXY=1")
 }
 
 // merge puts layers of environment on top of each other, the last one winning.

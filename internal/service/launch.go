@@ -6,8 +6,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -37,6 +37,7 @@ type network struct {
 	receipts *hook.Receipts
 	gateway  *gateway.Gateway
 	canary   proof.Plan
+	trust    []string // variables that name the gateway's certificates
 	seen     *seen
 	broken   chan error // what must end the run
 	cancel   context.CancelFunc
@@ -114,10 +115,14 @@ func (x *session) startSandbox(ctx context.Context) (string, error) {
 		}
 	}
 	toolPath, _ := x.svc.lookup("PATH")
+	files, err := x.files(toolPath)
+	if err != nil {
+		return "", err
+	}
 	box, err := x.svc.Runtime.Start(ctx, sandbox.Spec{
 		ID: x.run.ID, Identity: x.chk.identity, Hostname: x.opts.Name, Home: agentHome,
 		Mounts: append(append(x.ws.Mounts(), sandbox.Mount{Kind: sandbox.MountBind, Source: home, Target: agentHome}), x.chk.plan.Mounts...),
-		Files:  x.files(), ToolPath: toolPath, Network: sandbox.NetworkGateway, Limits: x.opts.Limits,
+		Files:  files, ToolPath: toolPath, Network: sandbox.NetworkGateway, Limits: x.opts.Limits,
 	})
 	if err != nil {
 		return "", err
@@ -159,31 +164,16 @@ func (x *session) closeInside() error {
 }
 
 // files are what the agent finds inside besides its tree.
-func (x *session) files() []sandbox.File {
-	files := x.chk.plan.Files
+func (x *session) files(toolPath string) ([]sandbox.File, error) {
+	files := append(slices.Clone(x.chk.plan.Files), x.chk.files...)
 	ca := x.net.proxy.CAPEM()
 	if len(ca) == 0 {
-		return files
+		return files, nil
 	}
-	return append(files,
-		sandbox.File{Path: caPath, Data: ca},
-		sandbox.File{Path: bundlePath, Data: append(append(systemBundle(x.svc), '\n'), ca...)})
-}
-
-// systemBundle reads the certificates that this host trusts, which stay
-// trusted inside for hosts that are not opened.
-func systemBundle(s *Service) []byte {
-	paths := []string{"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"}
-	if own, ok := s.lookup("SSL_CERT_FILE"); ok {
-		paths = append([]string{own}, paths...)
-	}
-	for _, path := range paths {
-		data, err := os.ReadFile(path)
-		if err == nil {
-			return bytes.TrimSpace(data)
-		}
-	}
-	return nil // a host without certificates trusts nobody, inside too
+	java := hasJava(toolPath)
+	x.net.trust = trustEnv(java)
+	trust, err := x.svc.trustFiles(ca, java)
+	return append(files, trust...), err
 }
 
 // prove shows that nothing gets out and that a denial by hook gets through.

@@ -21,6 +21,7 @@ type StartOptions struct {
 	Base      string // a ref; empty means HEAD
 
 	Allow   []string // egress rules of this run
+	Secrets []string // stored secrets that the agent may use, by name
 	Resolve map[string]proxy.Target
 	Env     []string // K=V, or K for the person's own value
 	Checks  []string // shell commands that must succeed after the work

@@ -101,6 +101,7 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"api":      cmdAPI,
 		"sees":     cmdSees,
 		"serve":    cmdServe,
+		"registry": cmdRegistry,
 		"exits":    cmdExits,
 		"nobody":   cmdNobody,
 		"token":    cmdToken,

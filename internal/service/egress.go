@@ -71,8 +71,8 @@ func parseAll(texts []ruleText) ([]policy.Rule, error) {
 func unenforced(rules []policy.Rule) error {
 	var errs []error
 	for _, r := range rules {
-		if r.Preset != "" || r.Secret != "" || r.Budget.Up+r.Budget.Down > 0 {
-			errs = append(errs, fmt.Errorf("%s: presets, secrets and budgets of bytes are not enforced by this version", r.Cite()))
+		if r.Preset != "" || r.Budget.Up+r.Budget.Down > 0 {
+			errs = append(errs, fmt.Errorf("%s: presets and budgets of bytes are not enforced by this version", r.Cite()))
 		}
 	}
 	return errors.Join(errs...)

@@ -114,7 +114,7 @@ func (s *Service) bindSecrets(ctx context.Context, o StartOptions, c *checked) e
 			if err != nil {
 				return fmt.Errorf("the rule of the secret %q: %w", name, err)
 			}
-			c.rules = append(c.rules, rules...)
+			c.rules = append(c.rules, policy.WithLayer(policy.LayerRun, rules)...)
 		}
 	}
 	for _, r := range c.rules {

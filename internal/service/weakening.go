@@ -26,6 +26,9 @@ func (o StartOptions) weakenings() []string {
 	if len(o.Allow) > 0 {
 		all = append(all, "--allow: "+strings.Join(o.Allow, ", ")+" may be reached")
 	}
+	if len(o.Secrets) > 0 {
+		all = append(all, "--secret: "+strings.Join(o.Secrets, ", ")+" may be used, and the hosts of it reached")
+	}
 	if len(o.Env) > 0 {
 		names := make([]string, len(o.Env))
 		for i, kv := range o.Env {

@@ -12,7 +12,7 @@ BENCHED  = $(shell grep -rl --include='*_test.go' '^func Benchmark' internal | x
 
 export CGO_ENABLED = 0
 
-.PHONY: redteam-git build demo test check fmt lint race bench fuzz sizes clean
+.PHONY: redteam-git build demo test check fmt lint race cross bench fuzz sizes clean
 
 build: ## one static binary: bin/agent-process
 	VERSION='$(VERSION)' ./scripts/build
@@ -43,6 +43,10 @@ race: ## unit tests under the race detector; it needs a C compiler, and with CI=
 	@if command -v cc >/dev/null || command -v gcc >/dev/null; then \
 		CGO_ENABLED=1 GORACE=atexit_sleep_ms=0 $(GO) test -race -short -timeout 15m $(UNIT); \
 	else echo "race: no C compiler here, so no race detector" >&2; [ "$$CI" != true ]; fi
+
+cross: ## the binary for every other platform; it must build
+	@for platform in darwin/arm64 darwin/amd64 linux/arm64; do \
+		echo "cross: $$platform"; GOOS=$${platform%/*} GOARCH=$${platform#*/} ./scripts/build ".cache/cross/$${platform%/*}-$${platform#*/}/agent-process" || exit 1; done
 
 bench: build ## the parts one by one, then ratios with the peers, on this machine, in one run
 	$(GO) test -run '^$$' -bench . -benchtime 1s -timeout 20m $(BENCHED)

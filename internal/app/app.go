@@ -47,7 +47,7 @@ func New(ctx context.Context, o Options) (svc *service.Service, done func() erro
 		return nil, nil, err
 	}
 	return service.New(service.Deps{
-		Runtime:  native.New(native.Config{StateDir: paths.State, Program: program, Logger: o.Logger}),
+		Open:     (&runtimes{paths: paths, program: program, environ: Environment(o.Environ), logger: o.Logger}).open,
 		Identity: native.DefaultIdentity,
 		Store:    db, Paths: paths, Config: cfg,
 		Environ: o.Environ, Now: time.Now, Self: self,

@@ -55,7 +55,11 @@ func imports() map[string][]string {
 		"internal/trust":               {"sandbox"},
 		"internal/scripted":            {},
 		"internal/runtime/pidone":      {"sandbox", "seccomp"},
-		"internal/runtime/native":      {"sandbox", "execx", "runtime/pidone"},
+		"internal/runtime/idmap":       {"sandbox", "execx"},
+		"internal/runtime/native":      {"sandbox", "execx", "runtime/idmap", "runtime/pidone"},
+		"internal/runtime/contained":   {"sandbox", "runtime/pidone"},
+		"internal/runtime/docker":      {"sandbox", "seccomp", "runtime/contained", "runtime/idmap", "runtime/pidone"},
+		"internal/runtime/enginetest":  {"execx"},
 		"internal/seccomp":             {},
 		"internal/inside":              {},
 		"internal/runtime/runtimetest": {"sandbox"},
@@ -67,11 +71,11 @@ func imports() map[string][]string {
 		"internal/term":     {},
 		"internal/report":   {"sandbox", "audit", "term"},
 		"internal/patch":    {"term"},
-		"internal/app":      {"config", "inside", "runtime/native", "service", "store"},
+		"internal/app":      {"sandbox", "config", "inside", "runtime/docker", "runtime/native", "service", "store"},
 		"internal/cli":      {"*"}, // it also runs the hidden verbs, which are drivers'
 		"cmd/agent-process": {"cli", "term"},
 		// The program that runs inside sandboxes.
-		"internal/inside/verb":     {"hook", "proof", "runtime/native", "sandbox"},
+		"internal/inside/verb":     {"hook", "proof", "runtime/contained", "runtime/native", "sandbox"},
 		"cmd/agent-process-inside": {"inside/verb"},
 		// What is not shipped.
 		"internal/seccomp/generate": {},
@@ -150,7 +154,9 @@ func TestForbiddenImports(t *testing.T) {
 		imported, why string
 		applies       func(name string) bool
 	}{
-		{"os/exec", "use internal/execx", func(name string) bool { return name != "internal/execx" && name != "bench" }},
+		{"os/exec", "use internal/execx", func(name string) bool {
+			return name != "internal/execx" && name != "bench" && name != "internal/runtime/enginetest"
+		}},
 		{"os", "the domain does not act on the world", func(name string) bool { return slices.Contains(pure, name) }},
 		{"net/http", "the domain decides on plain values", func(name string) bool { return slices.Contains(pure, name) }},
 		{"log", "use an *slog.Logger field", func(string) bool { return true }},

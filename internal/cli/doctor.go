@@ -30,16 +30,16 @@ func runDoctor(ctx context.Context, d *deps, json bool) error {
 	if err != nil {
 		return err
 	}
-	caps, err := svc.Doctor(ctx)
+	found, err := svc.Doctor(ctx)
 	if err != nil {
 		return err
 	}
 	if json {
-		err = report.JSON(d.streams.Out, caps)
+		err = report.JSON(d.streams.Out, found)
 	} else {
-		err = report.Doctor(d.streams.Out, caps)
+		err = report.Doctor(d.streams.Out, found.Capabilities, found.Others...)
 	}
-	if err == nil && !caps.Usable() {
+	if err == nil && !found.Usable() {
 		return exitError{sandbox.ExitStatus(sandbox.Fail(sandbox.CodeRuntime, errUnusable, ""))}
 	}
 	return err

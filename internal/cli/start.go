@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 	"time"
 
@@ -88,6 +89,9 @@ func (o *startOptions) flags(cmd *cobra.Command) {
 	f.StringArrayVar(&o.Env, "env", nil, "set `K[=V]` inside; without =V to your own value (repeatable)")
 	f.StringArrayVar(&o.Checks, "check", nil, "run `COMMAND` inside after the work; it must succeed (repeatable)")
 	f.StringVar(&o.timeout, "timeout", "", "stop the agent after this long, such as 90m or 1d (default none)")
+	f.StringVar(&o.Backend.Runtime, "runtime", "", `what makes the sandbox: "auto", "native", "docker" or "podman" (default "auto")`)
+	f.StringVar(&o.Backend.Image, "image", "", "the `IMAGE` that is the sandbox's system, for a container engine")
+	f.StringVar(&o.Backend.OCIRuntime, "oci-runtime", "", "the engine's own runtime to use, such as runsc")
 	f.StringVar(&o.memory, "memory", "", "the most memory, such as 8GB")
 	f.Int64Var(&o.Limits.PIDs, "pids", 0, "the most processes")
 	f.Float64Var(&o.Limits.CPUs, "cpus", 0, "the most processors, such as 1.5")
@@ -130,6 +134,8 @@ func (o *startOptions) complete(cmd *cobra.Command, cfg config.Config) error {
 		return usage(cmd, "a command after -- needs --agent exec")
 	case o.Agent != config.AgentExec && o.Goal == "":
 		return usage(cmd, "the goal is missing")
+	case !slices.Contains([]string{"", sandbox.RuntimeAuto, "native", "docker", "podman"}, o.Backend.Runtime):
+		return usage(cmd, "--runtime %q: there are %q, %q, %q and %q", o.Backend.Runtime, sandbox.RuntimeAuto, "native", "docker", "podman")
 	case o.Limits.PIDs < 0 || o.Limits.CPUs < 0:
 		return usage(cmd, "a limit is negative")
 	}
@@ -190,6 +196,15 @@ func (o *startOptions) fill(cmd *cobra.Command, cfg config.Config) {
 	}
 	if unset("keep") {
 		o.Keep = cfg.Keep
+	}
+	if unset("runtime") {
+		o.Backend.Runtime = cfg.Backend.Runtime
+	}
+	if unset("image") && o.Backend.Runtime != "native" {
+		o.Backend.Image = cfg.Backend.Image
+	}
+	if unset("oci-runtime") && o.Backend.Runtime != "native" {
+		o.Backend.OCIRuntime = cfg.Backend.OCIRuntime
 	}
 	limits := cfg.Limits
 	if !unset("pids") {

@@ -20,12 +20,13 @@ const (
 
 // Config is what holds for a run unless a flag says otherwise.
 type Config struct {
-	Agent     string         // "claude" or "exec"
-	AgentPath string         // the agent's program; empty means to find it
-	Model     string         // empty means the agent's own choice
-	Timeout   time.Duration  // of a run; 0 means none
-	History   string         // what of the history agents can read; empty means all
-	Keep      bool           // keep the worktree of a finished run
+	Agent     string        // "claude" or "exec"
+	AgentPath string        // the agent's program; empty means to find it
+	Model     string        // empty means the agent's own choice
+	Timeout   time.Duration // of a run; 0 means none
+	History   string        // what of the history agents can read; empty means all
+	Keep      bool          // keep the worktree of a finished run
+	Backend   sandbox.Backend
 	Limits    sandbox.Limits // zero fields mean the runtime's defaults
 	// Notify is a command and its arguments, run with one more that says what a
 	// person is asked; empty means none.

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/pelletier/go-toml/v2/unstable"
+
+	"agentprocess/internal/sandbox"
 )
 
 // value is one value of a file.
@@ -47,6 +49,11 @@ func settings() []setting {
 		}},
 		{"history", func(c *Config, v value) error { return v.history(&c.History) }},
 		{"keep", func(c *Config, v value) error { return v.boolean(&c.Keep) }},
+		{"runtime", func(c *Config, v value) error {
+			return v.oneOf(&c.Backend.Runtime, sandbox.RuntimeAuto, "native", "docker", "podman")
+		}},
+		{"image", func(c *Config, v value) error { return v.str(&c.Backend.Image) }},
+		{"oci-runtime", func(c *Config, v value) error { return v.str(&c.Backend.OCIRuntime) }},
 		{"memory", func(c *Config, v value) error { return v.size(&c.Limits.MemoryBytes) }},
 		{"pids", func(c *Config, v value) error { return v.count(&c.Limits.PIDs) }},
 		{"cpus", func(c *Config, v value) error { return v.number(&c.Limits.CPUs) }},

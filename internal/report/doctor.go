@@ -9,7 +9,7 @@ import (
 
 // Doctor prints what a probe found: every step, then for each that failed why
 // and how to mend it, then the verdict.
-func Doctor(s *term.Screen, caps sandbox.Capabilities) error {
+func Doctor(s *term.Screen, caps sandbox.Capabilities, others ...sandbox.Capabilities) error {
 	p := page{screen: s, paint: s.Paint()}
 	p.line(p.paint.Bold(term.Visible(caps.Runtime) + " runtime"))
 	t := term.Table{Indent: "  ", Columns: []term.Column{{}, {}, {}}}
@@ -25,7 +25,32 @@ func Doctor(s *term.Screen, caps sandbox.Capabilities) error {
 	}
 	p.line("")
 	p.line(p.verdict(caps))
+	if len(others) == 0 {
+		return p.err
+	}
+	p.line("")
+	p.line(p.paint.Bold("other runtimes"))
+	t = term.Table{Indent: "  ", Columns: []term.Column{{}, {}, {}}}
+	for _, other := range others {
+		t.Add(p.other(other)...)
+	}
+	p.table(t)
 	return p.err
+}
+
+// other is another runtime in a line: what keeps it from working, or what it
+// is.
+func (p *page) other(caps sandbox.Capabilities) []term.Cell {
+	b, blocked := caps.Blocker()
+	if len(caps.Steps) == 0 {
+		b, blocked = sandbox.Step{Required: true, Detail: "nothing was found out"}, true
+	}
+	if blocked {
+		mark, style := stepMark(b)
+		return []term.Cell{{Text: mark, Style: style}, term.Text(caps.Runtime), term.Text(b.Detail)}
+	}
+	mark, style := stepMark(caps.Steps[0])
+	return []term.Cell{{Text: mark, Style: style}, term.Text(caps.Runtime), term.Text(caps.Steps[0].Detail)}
 }
 
 // stepMark tells what works, what is missing but can be done without, and what

@@ -73,6 +73,7 @@ type Run struct {
 	// own id of the conversation.
 	Previous string    `json:"previous,omitempty"`
 	Session  string    `json:"session,omitempty"`
+	Backend  Backend   `json:"backend,omitzero"`
 	State    State     `json:"state"`
 	Outcome  Outcome   `json:"outcome,omitempty"`
 	Reason   string    `json:"reason,omitempty"` // why, when it is not done

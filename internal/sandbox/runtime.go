@@ -82,6 +82,9 @@ type Facts struct {
 	LimitedBy map[string]string `json:"limited_by"`
 	// ToolPath is the PATH to use inside.
 	ToolPath string `json:"tool_path"`
+	// Image is the image that is the root; empty when that is this machine's
+	// own system.
+	Image string `json:"image,omitempty"`
 	// Notes are weaknesses of this host that a person should know of.
 	Notes []string `json:"notes,omitempty"`
 }

@@ -28,3 +28,13 @@ func Program(goarch string, v Variant) ([]byte, error) {
 	}
 	return code, nil
 }
+
+// EngineProfile is the filter as container engines take it, in the JSON of the
+// OCI runtime specification.
+func EngineProfile() (string, error) {
+	data, err := programs.ReadFile("programs/engine.json")
+	if err != nil {
+		return "", fmt.Errorf("no seccomp profile for engines: %w", err)
+	}
+	return string(data), nil
+}

@@ -102,14 +102,16 @@ func (s *Service) readCredential(o AuthOptions) (secret.Credential, error) {
 func (s *Service) login(ctx context.Context, o AuthOptions) (cred secret.Credential, err error) {
 	ctx, cancel := context.WithTimeout(ctx, loginTime)
 	defer cancel()
-	if _, err := s.usable(ctx); err != nil {
+	// Its program is this machine's own, and so is its sandbox.
+	c, err := s.choose(ctx, sandbox.Backend{Runtime: runtimeNative})
+	if err != nil {
 		return cred, err
 	}
 	cli, err := agent.Find(ctx, agent.FindOptions{Path: o.AgentPath, Environ: s.Environ, CacheDir: s.agentsCache(), Progress: o.Progress})
 	if err != nil {
 		return cred, err
 	}
-	box, done, err := s.loginSandbox(ctx, cli)
+	box, done, err := s.loginSandbox(ctx, c.runtime, cli)
 	if err != nil {
 		return cred, err
 	}

@@ -20,7 +20,7 @@ type checked struct {
 	from     workspace.Base   // where the agent starts: the base, or the end of its branch
 	stat     sandbox.DiffStat // of what is there from before
 	identity sandbox.Identity
-	overlay  bool
+	chosen   chosen
 	rules    []policy.Rule
 	supplied *supplied
 	tools    *toolpolicy.Policy
@@ -49,7 +49,7 @@ func (s *Service) check(ctx context.Context, o StartOptions) (*checked, error) {
 	}
 	var host sync.WaitGroup // looked at beside the repository
 	var unusable error
-	host.Go(func() { c.overlay, unusable = s.usable(ctx) })
+	host.Go(func() { c.chosen, unusable = s.choose(ctx, o.Backend) })
 	c.base, err = c.repo.Resolve(ctx, o.Base)
 	host.Wait()
 	if err != nil {

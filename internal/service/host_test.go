@@ -58,7 +58,8 @@ func newService(t *testing.T, h *host) *Service {
 		}
 	})
 	return New(Deps{
-		Runtime: h, Store: db, Paths: paths, Now: time.Now,
+		Open:  func(sandbox.Backend) (sandbox.Runtime, error) { return h, nil },
+		Store: db, Paths: paths, Now: time.Now,
 		Self:     filepath.Join(dir, "agent-process"),
 		Identity: func() (sandbox.Identity, error) { return sandbox.Identity{UID: 1000, GID: 1000}, nil },
 	})

@@ -119,7 +119,7 @@ func (x *session) startSandbox(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	box, err := x.svc.Runtime.Start(ctx, sandbox.Spec{
+	box, err := x.chk.chosen.runtime.Start(ctx, sandbox.Spec{
 		ID: x.run.ID, Identity: x.chk.identity, Hostname: x.opts.Name, Home: agentHome,
 		Mounts: append(append(x.ws.Mounts(), sandbox.Mount{Kind: sandbox.MountBind, Source: home, Target: agentHome}), x.chk.plan.Mounts...),
 		Files:  files, ToolPath: toolPath, Network: sandbox.NetworkGateway, Limits: x.opts.Limits,

@@ -27,7 +27,7 @@ func (unrecorded) Record(audit.Payload) {}
 func (unrecorded) Err() error { return nil }
 
 // loginSandbox starts a sandbox for a login and its gateway; done ends both.
-func (s *Service) loginSandbox(ctx context.Context, cli agent.CLI) (box sandbox.Sandbox, done func() error, err error) {
+func (s *Service) loginSandbox(ctx context.Context, rt sandbox.Runtime, cli agent.CLI) (box sandbox.Sandbox, done func() error, err error) {
 	identity, err := s.Identity()
 	if err != nil {
 		return nil, nil, err
@@ -42,7 +42,7 @@ func (s *Service) loginSandbox(ctx context.Context, cli agent.CLI) (box sandbox.
 	}
 	id := fmt.Sprintf("login-%d-%s", os.Getpid(), strings.ToLower(rand.Text()[:6]))
 	toolPath, _ := s.lookup("PATH")
-	box, err = s.Runtime.Start(ctx, sandbox.Spec{
+	box, err = rt.Start(ctx, sandbox.Spec{
 		ID: id, Identity: identity, Home: agentHome, ToolPath: toolPath, Network: sandbox.NetworkGateway,
 		Mounts: []sandbox.Mount{{Kind: sandbox.MountBind, Source: cli.Path, Target: agent.ClaudePath, ReadOnly: true}},
 	})

@@ -39,6 +39,7 @@ type StartOptions struct {
 	// and in no commit.
 	IncludeDirty bool
 
+	Backend sandbox.Backend
 	Limits  sandbox.Limits
 	Timeout time.Duration // 0 means none
 	Keep    bool          // keep the worktree

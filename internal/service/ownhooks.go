@@ -169,7 +169,7 @@ func (x *session) newJudge() (*judge, error) {
 	toolPath, _ := x.svc.lookup("PATH")
 	var err error
 	j.hooks, err = projecthook.New(projecthook.Options{
-		Runtime: x.svc.Runtime, Identity: x.chk.identity, Home: agentHome, ToolPath: toolPath, Files: files, View: x.hookView, Scratch: scratch,
+		Runtime: x.chk.chosen.runtime, Identity: x.chk.identity, Home: agentHome, ToolPath: toolPath, Files: files, View: x.hookView, Scratch: scratch,
 		Settings: func(name string) projecthook.Settings {
 			h := x.chk.tools.Hook(name)
 			return projecthook.Settings{Observe: h.Observe, Timeout: h.Timeout, MemoryBytes: h.MemoryBytes}

@@ -20,11 +20,11 @@ const StepOverlay = "overlay"
 // usable refuses a host on which the runtime cannot work, before anything is
 // created, and says whether trees can be overlays. What worked is remembered
 // until the machine, the user or the binary is another one.
-func (s *Service) usable(ctx context.Context) (overlay bool, err error) {
-	cache := filepath.Join(s.Paths.Runtime, "probe-"+s.probeKey()+".json")
+func (s *Service) usable(ctx context.Context, rt sandbox.Runtime, b sandbox.Backend) (overlay bool, err error) {
+	cache := filepath.Join(s.Paths.Runtime, "probe-"+s.probeKey(b)+".json")
 	caps, ok := readProbe(cache)
 	if !ok {
-		if caps, err = s.Runtime.Probe(ctx); err != nil {
+		if caps, err = rt.Probe(ctx); err != nil {
 			return false, err
 		}
 	}
@@ -44,14 +44,19 @@ func (s *Service) usable(ctx context.Context) (overlay bool, err error) {
 }
 
 // probeKey stands for everything that a probe's result depends on.
-func (s *Service) probeKey() string {
+func (s *Service) probeKey(b sandbox.Backend) string {
 	boot, _ := os.ReadFile("/proc/sys/kernel/random/boot_id") // without it the key is only weaker
 	info, err := os.Stat(s.Self)
 	stamp := ""
 	if err == nil {
 		stamp = fmt.Sprint(info.Size(), info.ModTime().UnixNano())
 	}
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s %s %d %s", boot, s.Self, os.Geteuid(), stamp))
+	var engines []string // another engine is another host
+	for _, name := range []string{"DOCKER_HOST", "DOCKER_CONTEXT", "CONTAINER_HOST", "XDG_RUNTIME_DIR"} {
+		value, _ := s.lookup(name)
+		engines = append(engines, value)
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s %s %d %s %q %q", boot, s.Self, os.Geteuid(), stamp, b, engines))
 	return hex.EncodeToString(sum[:8])
 }
 

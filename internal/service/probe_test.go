@@ -28,7 +28,7 @@ func TestUsable(t *testing.T) {
 			h := &host{steps: tt.steps}
 			s := newService(t, h)
 			for range 2 {
-				overlay, err := s.usable(t.Context())
+				overlay, err := s.usable(t.Context(), h, sandbox.Backend{})
 				if overlay != tt.overlay || (err != nil) != tt.fails {
 					t.Fatalf("usable() = %t, %v", overlay, err)
 				}
@@ -50,23 +50,23 @@ func TestUsableProbesAgain(t *testing.T) {
 	}{
 		{"with another binary", func(s *Service) error { return os.WriteFile(s.Self, []byte("newer"), 0o700) }},
 		{"when what was kept is damaged", func(s *Service) error {
-			return os.WriteFile(s.Paths.Runtime+"/probe-"+s.probeKey()+".json", []byte(`{"steps":`), 0o600)
+			return os.WriteFile(s.Paths.Runtime+"/probe-"+s.probeKey(sandbox.Backend{})+".json", []byte(`{"steps":`), 0o600)
 		}},
 		{"when what was kept says nothing", func(s *Service) error {
-			return os.WriteFile(s.Paths.Runtime+"/probe-"+s.probeKey()+".json", []byte(`{}`), 0o600)
+			return os.WriteFile(s.Paths.Runtime+"/probe-"+s.probeKey(sandbox.Backend{})+".json", []byte(`{}`), 0o600)
 		}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			h := &host{steps: []sandbox.Step{{Name: "user namespace", Required: true, OK: true}}}
 			s := newService(t, h)
-			if _, err := s.usable(t.Context()); err != nil {
+			if _, err := s.usable(t.Context(), h, sandbox.Backend{}); err != nil {
 				t.Fatal(err)
 			}
 			if err := tt.change(s); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := s.usable(t.Context()); err != nil || h.probes != 2 {
+			if _, err := s.usable(t.Context(), h, sandbox.Backend{}); err != nil || h.probes != 2 {
 				t.Errorf("probed %d times, %v, want 2", h.probes, err)
 			}
 		})

@@ -147,11 +147,6 @@ func (s *Service) events(ctx context.Context, id string, more func() bool, use f
 	})
 }
 
-// Doctor says what works on this host.
-func (s *Service) Doctor(ctx context.Context) (sandbox.Capabilities, error) {
-	return s.Runtime.Probe(ctx)
-}
-
 // Conflicts says how the work of this repository's agents would come home onto
 // what is checked out in dir.
 func (s *Service) Conflicts(ctx context.Context, dir string) (workspace.Forecast, error) {

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -67,13 +68,20 @@ func (s *Service) recover(ctx context.Context, id string) (string, error) {
 }
 
 func (s *Service) recoverLocked(ctx context.Context, dir *runDir, id string) (string, error) {
+	run, ok, err := loadRun(dir.path)
+	if err != nil {
+		return "", err
+	}
+	rt, err := s.runtimeOf(run)
+	if err != nil {
+		return "", err
+	}
 	for _, box := range append(projecthook.Boxes(id), id, id+importSuffix, id+rescueSuffix) {
-		if err := s.Runtime.Cleanup(ctx, box); err != nil {
+		if err := rt.Cleanup(ctx, box); err != nil {
 			return "", err
 		}
 	}
-	run, ok, err := loadRun(dir.path)
-	if err != nil || !ok {
+	if !ok {
 		return "removed what was left of a start", err
 	}
 	repo, err := s.open(ctx, run.Repository)
@@ -85,6 +93,14 @@ func (s *Service) recoverLocked(ctx context.Context, dir *runDir, id string) (st
 		return "", err
 	}
 	return s.conclude(ctx, repo, run, res, notes)
+}
+
+// runtimeOf is what a run's sandboxes were made by. A run of an earlier version
+// says nothing, and was native.
+func (s *Service) runtimeOf(run sandbox.Run) (sandbox.Runtime, error) {
+	b := run.Backend
+	b.Runtime = cmp.Or(b.Runtime, runtimeNative)
+	return s.Open(b)
 }
 
 // salvage commits and imports what a dead run left in its tree. A run that
@@ -101,9 +117,13 @@ func (s *Service) salvage(ctx context.Context, repo *workspace.Repository, dir *
 	if err != nil {
 		return nil, nil, errors.Join(err, ws.Close())
 	}
+	rt, err := s.runtimeOf(run)
+	if err != nil {
+		return nil, nil, errors.Join(err, ws.Close())
+	}
 	var notes []string
 	k := &keeper{
-		runtime: s.Runtime, ws: ws, id: run.ID, identity: identity,
+		runtime: rt, ws: ws, id: run.ID, identity: identity,
 		message: commitMessage(run.Name, run.Goal, coAuthor(run.Agent.Kind)),
 		notice:  func(format string, args ...any) { notes = append(notes, fmt.Sprintf(format, args...)) },
 	}

@@ -15,7 +15,8 @@ import (
 
 // Deps is what a Service works with; package app fills it in.
 type Deps struct {
-	Runtime sandbox.Runtime
+	// Open gives the runtime of a backend whose Runtime is named.
+	Open func(sandbox.Backend) (sandbox.Runtime, error)
 	// Identity says who agents run as.
 	Identity func() (sandbox.Identity, error)
 	Store    *store.Store

@@ -79,7 +79,7 @@ func (x *session) create(ctx context.Context, view audit.Sink) error {
 		ID: id, Name: o.Name, Goal: o.Goal,
 		Repository: x.chk.repo.CommonDir, Worktree: x.chk.repo.WorktreePath(o.Name),
 		Branch: workspace.Branch(o.Name), Base: x.chk.base.Commit, Tip: x.chk.from.Commit, Stat: x.chk.stat,
-		Agent: x.chk.plan.Info, Scope: o.Scope, State: sandbox.StatePreparing, Created: x.start.UTC(), PID: pid(),
+		Agent: x.chk.plan.Info, Scope: o.Scope, Backend: x.chk.chosen.backend, State: sandbox.StatePreparing, Created: x.start.UTC(), PID: pid(),
 	}
 	if o.resume != nil {
 		x.run.Previous, x.run.Session = o.resume.run.ID, x.talk.session
@@ -112,6 +112,7 @@ func (x *session) header() {
 	for _, n := range append(x.chk.notices, x.claim.Notices...) {
 		x.warn("%s", n)
 	}
+	x.note("%s", x.chk.chosen.line())
 	for _, w := range x.opts.weakenings() {
 		x.note("%s", w)
 	}
@@ -125,7 +126,7 @@ func (x *session) makeWorkspace(ctx context.Context) (string, error) {
 		return "", err
 	}
 	ws, err := x.chk.repo.Prepare(ctx, workspace.Options{
-		Name: x.opts.Name, Base: x.chk.base, Start: x.chk.from, RunDir: x.dir.path, Owner: x.chk.identity, Overlay: x.chk.overlay, Scope: x.opts.Scope,
+		Name: x.opts.Name, Base: x.chk.base, Start: x.chk.from, RunDir: x.dir.path, Owner: x.chk.identity, Overlay: x.chk.chosen.overlay, Scope: x.opts.Scope,
 		Strict: strict, Depth: depth, Inspect: x.svc.Config.Import.Narrow(x.chk.supplied.imports),
 	})
 	if err != nil {
@@ -137,10 +138,10 @@ func (x *session) makeWorkspace(ctx context.Context) (string, error) {
 	}
 	x.tellIncluded(ws.Included)
 	x.keeper = &keeper{
-		runtime: x.svc.Runtime, ws: ws, id: x.run.ID, identity: x.chk.identity, notice: x.warn,
+		runtime: x.chk.chosen.runtime, ws: ws, id: x.run.ID, identity: x.chk.identity, notice: x.warn,
 		message: commitMessage(x.opts.Name, x.opts.Goal, coAuthor(x.chk.plan.Info.Kind)),
 	}
-	if x.chk.overlay {
+	if x.chk.chosen.overlay {
 		return "overlay on cached checkout", nil
 	}
 	return "own checkout", nil

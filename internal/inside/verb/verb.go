@@ -6,6 +6,7 @@ import (
 
 	"agentprocess/internal/hook"
 	"agentprocess/internal/proof"
+	"agentprocess/internal/runtime/contained"
 	"agentprocess/internal/runtime/native"
 	"agentprocess/internal/sandbox"
 )
@@ -14,6 +15,9 @@ import (
 // when it names none of them.
 func Main(ctx context.Context, argv []string) (handled bool, status int) {
 	if handled, status := native.Main(argv); handled {
+		return true, status
+	}
+	if handled, status := contained.Main(argv); handled {
 		return true, status
 	}
 	switch {

@@ -45,7 +45,7 @@ func newBox(ctx context.Context, b *builder, one *initProcess, report *pidone.Re
 	if report.LandlockABI == 0 {
 		x.facts.Notes = append(x.facts.Notes, "the kernel has no Landlock of ABI 2 or later: the mounts are the only wall around files")
 	}
-	x.Link = pidone.NewLink(pidone.LinkConfig{ID: b.spec.ID, Logger: b.runtime.config.logger(), Wire: one.wire, Init: one, OOMKills: b.group.oomKills})
+	x.Link = pidone.NewLink(pidone.LinkConfig{ID: b.spec.ID, Logger: b.runtime.config.logger(), Wire: one.wire, Init: one, OOMKills: b.group.usage().OOMKills})
 	if limit := b.limits.DiskBytes; limit > 0 {
 		d := pidone.NewDiskWatch(limit, b.spec.Mounts)
 		x.Go(func() { d.Watch(one.done, x.exceedDisk) })
@@ -77,11 +77,7 @@ func (x *box) Usage() sandbox.Usage {
 
 // measure reads the cgroup; x.mu is held.
 func (x *box) measure() sandbox.Usage {
-	u := sandbox.Usage{OOMKills: x.Kills()}
-	if x.group != nil {
-		u.MemoryPeak = x.group.peak()
-	}
-	return u
+	return sandbox.Usage{OOMKills: x.Kills(), MemoryPeak: x.group.usage().Peak()}
 }
 
 // exceedDisk ends the sandbox for its disk limit.

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"agentprocess/internal/runtime/idmap"
 	"agentprocess/internal/runtime/pidone"
 	"agentprocess/internal/sandbox"
 )
@@ -185,14 +186,14 @@ func (b *builder) openTrees(ctx context.Context) ([]int, error) {
 // idmap shows a tree of root's as the agent's. Where the file system cannot do
 // that the tree stays as it is if everybody may read it.
 func (b *builder) idmap(ctx context.Context, fd int, t tree) error {
-	ns, err := b.runtime.idmapNamespace(ctx, b.spec.Identity)
+	ns, err := b.runtime.idmaps.Namespace(ctx, b.spec.Identity)
 	if err == nil {
-		err = idmapTree(fd, ns)
+		err = idmap.Tree(fd, ns)
 	}
 	if err == nil {
 		return nil
 	}
-	if !closedToOthers(t.Source) {
+	if !idmap.Closed(t.Source) {
 		return nil
 	}
 	return sandbox.Fail(sandbox.CodeRuntime,

@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"agentprocess/internal/runtime/pidone"
 	"agentprocess/internal/sandbox"
 )
 
@@ -52,7 +53,7 @@ type hierarchy struct {
 // findHierarchy finds where this process may make cgroups; the zero value when
 // nowhere. self is the content of /proc/self/cgroup, mounts of /proc/self/mounts.
 func findHierarchy(self, mounts []byte) hierarchy {
-	own := ownCgroups(self)
+	own := pidone.CgroupPaths(self)
 	v1 := hierarchy{version: 1, parents: map[string]string{}}
 	lines := bufio.NewScanner(bytes.NewReader(mounts))
 	for lines.Scan() {
@@ -105,22 +106,6 @@ func findUnified(mount, own string) (hierarchy, bool) {
 		}
 	}
 	return hierarchy{}, false
-}
-
-// ownCgroups reads /proc/self/cgroup: path by controller, "" for version 2.
-func ownCgroups(self []byte) map[string]string {
-	own := map[string]string{}
-	lines := bufio.NewScanner(bytes.NewReader(self))
-	for lines.Scan() {
-		part := strings.SplitN(lines.Text(), ":", 3)
-		if len(part) != 3 {
-			continue
-		}
-		for c := range strings.SplitSeq(part[1], ",") {
-			own[c] = part[2]
-		}
-	}
-	return own
 }
 
 func writable(name string) bool { return unix.Access(name, unix.W_OK) == nil }
@@ -274,51 +259,12 @@ func (g *cgroup) unique() []string {
 // name says which mechanism it is.
 func (g *cgroup) name() string { return "cgroup v" + strconv.Itoa(g.version) }
 
-// oomKills is how many processes the kernel killed for the limit.
-func (g *cgroup) oomKills() int {
+// usage reads what the group has used.
+func (g *cgroup) usage() pidone.Cgroup {
 	if g == nil {
-		return 0
+		return pidone.Cgroup{}
 	}
-	file := "memory.oom_control"
-	if g.version == 2 {
-		file = "memory.events"
-	}
-	data, err := os.ReadFile(filepath.Join(g.dirs["memory"], file))
-	if err != nil {
-		return 0
-	}
-	return oomCount(data)
-}
-
-func oomCount(data []byte) int {
-	lines := bufio.NewScanner(bytes.NewReader(data))
-	for lines.Scan() {
-		if v, ok := strings.CutPrefix(lines.Text(), "oom_kill "); ok {
-			n, err := strconv.Atoi(v)
-			if err != nil {
-				return 0
-			}
-			return n
-		}
-	}
-	return 0
-}
-
-// peak is the most memory there was, in bytes; 0 when unknown.
-func (g *cgroup) peak() int64 {
-	file := "memory.max_usage_in_bytes"
-	if g.version == 2 {
-		file = "memory.peak"
-	}
-	data, err := os.ReadFile(filepath.Join(g.dirs["memory"], file))
-	if err != nil {
-		return 0
-	}
-	n, err := strconv.ParseInt(strings.TrimSpace(string(data)), 10, 64)
-	if err != nil {
-		return 0
-	}
-	return n
+	return pidone.Cgroup{Memory: g.dirs["memory"], Unified: g.version == 2}
 }
 
 // removeCgroups kills what is in the directories and removes them.

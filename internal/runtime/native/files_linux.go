@@ -2,11 +2,9 @@ package native
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"path"
 	"slices"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -67,7 +65,7 @@ func (r *rootfs) place(parent int, f sandbox.File, fixed []uint64, n int) error 
 	}
 	mode := cmp.Or(f.Mode, 0o444) & 0o777
 	if f.Owned || slices.Contains(fixed, st.Dev) {
-		return writeNew(parent, path.Base(f.Path), f.Data, mode)
+		return pidone.WriteNew(parent, path.Base(f.Path), f.Data, mode)
 	}
 	store, err := r.dir(sandbox.RunDir + "/.files")
 	if err != nil {
@@ -75,7 +73,7 @@ func (r *rootfs) place(parent int, f sandbox.File, fixed []uint64, n int) error 
 	}
 	defer pidone.CloseAll(store)
 	name := fmt.Sprintf("%d", n)
-	if err := writeNew(store, name, f.Data, mode); err != nil {
+	if err := pidone.WriteNew(store, name, f.Data, mode); err != nil {
 		return err
 	}
 	target, err := r.file(f.Path)
@@ -114,31 +112,4 @@ func lateTargets(trees []tree) []string {
 		}
 	}
 	return names
-}
-
-// writeNew writes a file that replaces whatever had its name.
-func writeNew(parent int, name string, data []byte, mode uint32) error {
-	if strings.Contains(name, "/") || name == "." || name == ".." {
-		return fmt.Errorf("name %q: %w", name, unix.EINVAL)
-	}
-	flags := unix.O_WRONLY | unix.O_CREAT | unix.O_EXCL | unix.O_NOFOLLOW | unix.O_CLOEXEC
-	fd, err := unix.Openat(parent, name, flags, mode)
-	if errors.Is(err, unix.EEXIST) {
-		if err := unix.Unlinkat(parent, name, 0); err != nil {
-			return fmt.Errorf("replace: %w", err)
-		}
-		fd, err = unix.Openat(parent, name, flags, mode)
-	}
-	if err != nil {
-		return err
-	}
-	defer pidone.CloseAll(fd)
-	for len(data) > 0 {
-		n, err := unix.Write(fd, data)
-		if err != nil {
-			return err
-		}
-		data = data[n:]
-	}
-	return nil
 }

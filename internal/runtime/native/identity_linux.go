@@ -9,7 +9,6 @@ import (
 	"os/user"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"agentprocess/internal/sandbox"
 )
@@ -107,24 +106,4 @@ func checkIdentity(id sandbox.Identity) error {
 			"leave the identity to the default, or run as root")
 	}
 	return nil
-}
-
-// ownedByRoot reports whether a file belongs to uid 0 while we are root: then
-// the agent's own id may not be able to read it.
-func ownedByRoot(info fs.FileInfo) bool {
-	st, ok := info.Sys().(*syscall.Stat_t)
-	return ok && os.Geteuid() == 0 && st.Uid == 0
-}
-
-// closedToOthers reports whether name is root's and shut to everybody else.
-func closedToOthers(name string) bool {
-	info, err := os.Stat(name)
-	if err != nil || !ownedByRoot(info) {
-		return false
-	}
-	need := fs.FileMode(0o004)
-	if info.Mode()&0o100 != 0 {
-		need = 0o005 // a directory or a program
-	}
-	return info.Mode()&need != need
 }

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"agentprocess/internal/runtime/idmap"
 	"agentprocess/internal/runtime/pidone"
 	"agentprocess/internal/sandbox"
 )
@@ -18,7 +19,6 @@ import (
 const (
 	verbInit  = "__init"  // PID 1 of a sandbox: uid gid network
 	verbProbe = "__probe" // PID 1 of a throw-away sandbox that tries each step
-	verbHold  = "__hold"  // keeps a user namespace alive
 )
 
 // wireFD is where PID 1 finds its end of the control channel.
@@ -55,19 +55,10 @@ func Main(args []string) (handled bool, status int) {
 		return true, initMain(args[2:])
 	case verbProbe:
 		return true, probeMain(args[2:])
-	case verbHold:
-		return true, holdMain()
+	case idmap.Verb:
+		return true, idmap.Hold()
 	}
 	return false, 0
-}
-
-// holdMain keeps its namespaces alive until stdin ends.
-func holdMain() int {
-	_, err := os.Stdin.Read(make([]byte, 1))
-	if err != nil {
-		return 0 // the end that was waited for
-	}
-	return 1
 }
 
 // initMain is PID 1 of a sandbox.

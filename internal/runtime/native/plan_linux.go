@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"agentprocess/internal/runtime/idmap"
 	"agentprocess/internal/sandbox"
 )
 
@@ -66,7 +67,7 @@ func newPlan(spec sandbox.Spec, tools toolchains, self string) (plan, error) {
 	p := plan{toolPath: tools.path, covers: tools.covers, notes: tools.notes}
 	p.addBase()
 	for _, dir := range tools.roots {
-		p.trees = append(p.trees, tree{Kind: treeBind, Source: dir, Target: dir, ReadOnly: true, IDMap: closedToOthers(dir)})
+		p.trees = append(p.trees, tree{Kind: treeBind, Source: dir, Target: dir, ReadOnly: true, IDMap: idmap.Closed(dir)})
 	}
 	if err := p.addBinary(self); err != nil {
 		return plan{}, err
@@ -94,7 +95,7 @@ func newPlan(spec sandbox.Spec, tools toolchains, self string) (plan, error) {
 // what runs is shown.
 func (p *plan) addBinary(self string) error {
 	if self != "" {
-		p.trees = append(p.trees, tree{Kind: treeBind, Source: self, Target: sandbox.BinaryPath, ReadOnly: true, Single: true, IDMap: closedToOthers(self)})
+		p.trees = append(p.trees, tree{Kind: treeBind, Source: self, Target: sandbox.BinaryPath, ReadOnly: true, Single: true, IDMap: idmap.Closed(self)})
 		return nil
 	}
 	data, err := os.ReadFile(selfExe)
@@ -233,7 +234,7 @@ func specTree(m sandbox.Mount) (tree, bool, error) {
 		t.Kind, t.Source = treeBind, m.Source
 		// Only where it must be: with the mapping, what belongs to the agent's
 		// own id already would be nobody's.
-		t.IDMap = m.ReadOnly && closedToOthers(m.Source)
+		t.IDMap = m.ReadOnly && idmap.Closed(m.Source)
 	case sandbox.MountTmpfs:
 		t.Kind, t.Size, t.Mode = treeTmpfs, cmp.Or(m.Size, sizeHome), 0o755
 	case sandbox.MountOverlay:

@@ -7,23 +7,22 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 
+	"agentprocess/internal/runtime/idmap"
 	"agentprocess/internal/sandbox"
 )
 
 // Runtime makes sandboxes on this machine. It is safe for concurrent use.
 type Runtime struct {
 	config Config
-	mu     sync.Mutex
-	idmaps map[[2]int]*os.File // user namespaces that show root as an id
+	idmaps idmap.Namespaces
 }
 
 var _ sandbox.Runtime = (*Runtime)(nil)
 
 // New makes the runtime. Nothing is touched before Start.
 func New(c Config) *Runtime {
-	return &Runtime{config: c, idmaps: map[[2]int]*os.File{}}
+	return &Runtime{config: c}
 }
 
 // Name implements sandbox.Runtime.

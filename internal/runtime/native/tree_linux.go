@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 
@@ -213,10 +212,4 @@ func isDir(fd int) (bool, error) {
 		return false, err
 	}
 	return st.Mode&unix.S_IFMT == unix.S_IFDIR, nil
-}
-
-// idmapTree shows files of root as those of the agent: ns maps 0 to its id.
-func idmapTree(fd int, ns *os.File) error {
-	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_IDMAP, Userns_fd: uint64(ns.Fd())}
-	return unix.MountSetattr(fd, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, &attr)
 }

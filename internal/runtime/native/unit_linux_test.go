@@ -76,18 +76,6 @@ func TestSettings(t *testing.T) {
 	}
 }
 
-func TestOOMCount(t *testing.T) {
-	for data, want := range map[string]int{
-		"oom_kill_disable 0\nunder_oom 0\noom_kill 3\n":               3,
-		"low 0\nhigh 0\nmax 9\noom 2\noom_kill 2\noom_group_kill 0\n": 2,
-		"": 0, "oom_kill x\n": 0,
-	} {
-		if got := oomCount([]byte(data)); got != want {
-			t.Errorf("%q: %d", data, got)
-		}
-	}
-}
-
 func TestFindCgroups(t *testing.T) {
 	root := t.TempDir()
 	makeFiles(t, root, "a/b/agent-process-r1/", "c/agent-process-r1/", "agent-process-r10/", "d/agent-process-r/")

@@ -103,7 +103,11 @@ func testInitLimits(s *suite) {
 func testSetuid(s *suite) {
 	t := s.t
 	dir := s.dir(t)
-	data, err := os.ReadFile("/usr/bin/id")
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(self)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +119,7 @@ func testSetuid(s *suite) {
 	spec := s.spec(t)
 	spec.Mounts = []sandbox.Mount{bind(dir, "/suid", false)}
 	box := s.start(t, spec)
-	if got := s.sh(t, box, "/suid/id -u; /suid/id -g"); got != strconv.Itoa(s.Identity.UID)+"\n"+strconv.Itoa(s.Identity.GID) {
+	if got := s.sh(t, box, "/suid/id "+attackVerb+" ids"); got != strings.Repeat(strconv.Itoa(s.Identity.UID)+" ", 2)+strings.Repeat(strconv.Itoa(s.Identity.GID)+" ", 2)+"[]" {
 		t.Errorf("set-user-id program runs as %q", got)
 	}
 	s.fails(t, box, "/usr/bin/su -c true root </dev/null")

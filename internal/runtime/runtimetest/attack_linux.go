@@ -56,6 +56,8 @@ func runAttack(name string, args []string) error {
 		return dial(args)
 	case "hook":
 		return readSocket(arg)
+	case "ids":
+		return showIDs()
 	case "loopback":
 		return loopback()
 	}
@@ -471,6 +473,16 @@ func loopback() error {
 		}
 	}
 	return nil
+}
+
+// showIDs says who this is: real and effective user and group, groups.
+func showIDs() error {
+	groups, err := os.Getgroups()
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Println(os.Getuid(), os.Geteuid(), os.Getgid(), os.Getegid(), groups) //nolint:forbidigo // what an attack prints is its result
+	return err
 }
 
 // foreignProgram is a program that asks by the 32-bit table of amd64 to exit

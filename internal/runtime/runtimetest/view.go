@@ -71,11 +71,11 @@ func testHostFiles(s *suite) {
 	for _, name := range []string{"/proc/kcore", "/proc/kmsg", "/proc/keys", "/proc/timer_list", "/proc/kallsyms"} {
 		s.fails(t, box, "test -n \"$(head -c 64 "+name+" | tr -d '\\0')\"")
 	}
-	if got := s.sh(t, box, "ls /home; ls -d /sys /root /boot /mnt /srv 2>/dev/null || true"); got != "agent" {
+	if got := s.sh(t, box, "ls /home; find /sys /root /boot /mnt /srv -mindepth 1 2>/dev/null || true"); got != "agent" {
 		t.Errorf("visible: %q", got)
 	}
 	if home, err := os.UserHomeDir(); err == nil && home != "/" {
-		s.fails(t, box, "test -e "+home)
+		s.fails(t, box, "test -n \"$(ls -A "+home+")\"")
 	}
 }
 
@@ -115,6 +115,20 @@ func testBinds(s *suite) {
 			bind(rw, target, false), bind(ro, target+"-ro", true),
 			{Kind: sandbox.MountBind, Source: "/no/such/source", Target: "/opt/none", Optional: true},
 			{Kind: sandbox.MountTmpfs, Target: target + "-mem", Size: 1 << 20, NoExec: true},
+			{Kind: sandbox.MountBind, Source: ro, Target: "/opt/no-exec", ReadOnly: true, NoExec: true},
+		}
+		if strings.ContainsAny(target, ",\"") {
+			// A runtime may refuse such a path, and say so before anything is made.
+			box, err := s.Runtime.Start(s.ctx, spec)
+			if err != nil {
+				if sandbox.ErrorCode(err) != sandbox.CodeRuntime || sandbox.ErrorHint(err) == "" || !strings.Contains(err.Error(), "cannot mount paths") {
+					t.Errorf("%q: %v", target, err)
+				}
+				continue
+			}
+			if err := box.Close(); err != nil {
+				t.Error(err)
+			}
 		}
 		box := s.start(t, spec)
 		r := s.run(t, box, sandbox.Command{Argv: []string{"/bin/sh", "-c", "echo inside > f && mkdir d && mv f d/g"}, Dir: target})
@@ -128,7 +142,12 @@ func testBinds(s *suite) {
 		if r.exit.Code == 0 || r.stdout != "from the host" {
 			t.Errorf("%q: read-only bind: exit %d, %q", target, r.exit.Code, r.stdout)
 		}
-		r = s.run(t, box, sandbox.Command{Argv: []string{"/bin/sh", "-c", "cp /bin/true t && ./t"}, Dir: target + "-mem"})
+		s.write(t, filepath.Join(ro, "program"), "#!/bin/sh\n", 0o755)
+		r = s.run(t, box, sandbox.Command{Argv: []string{"/bin/sh", "-c", "cat f; touch x || ./program"}, Dir: "/opt/no-exec"})
+		if r.exit.Code != 126 || r.stdout != "from the host" {
+			t.Errorf("%q: noexec bind: exit %d, %q", target, r.exit.Code, r.stdout)
+		}
+		r = s.run(t, box, sandbox.Command{Argv: []string{"/bin/sh", "-c", "printf '#!/bin/sh\\n' > t && chmod 755 t && ./t"}, Dir: target + "-mem"})
 		if r.exit.Code != 126 {
 			t.Errorf("%q: program on a noexec mount: exit %d", target, r.exit.Code)
 		}
@@ -289,6 +308,14 @@ func testToolPath(s *suite) {
 	spec.ToolPath = bin + ":/usr/bin:/bin:relative:/no/such/dir"
 	box := s.start(t, spec)
 	path := box.Facts().ToolPath
+	if box.Facts().Image != "" { // programs of this machine are none of an image's
+		s.fails(t, box, "ls "+home)
+		r := s.run(t, box, sandbox.Command{Argv: []string{"id", "-u"}, Env: []string{"PATH=" + path}})
+		if strings.TrimSpace(r.stdout) != strconv.Itoa(s.Identity.UID) {
+			t.Errorf("id on the image's path %q: %+v", path, r)
+		}
+		return
+	}
 	r := s.run(t, box, sandbox.Command{Argv: []string{"mytool"}, Env: []string{"PATH=" + path}})
 	if r.exit.Code != 0 || r.stdout != "tool data" {
 		t.Errorf("tool: %+v on %q", r, path)

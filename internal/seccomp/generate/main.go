@@ -37,7 +37,7 @@ func write(dir string) error {
 	return nil
 }
 
-// programs compiles every program, by file name.
+// programs compiles every program and the profile of engines, by file name.
 func programs() (map[string][]byte, error) {
 	all := map[string][]byte{}
 	for _, goarch := range []string{"amd64", "arm64"} {
@@ -49,5 +49,7 @@ func programs() (map[string][]byte, error) {
 			all[goarch+"-"+name+".bpf"] = code
 		}
 	}
-	return all, nil
+	var err error
+	all[profileFile], err = profile()
+	return all, err
 }

@@ -25,6 +25,9 @@ func TestCommittedProgramsAreCurrent(t *testing.T) {
 			if !bytes.Equal(got, want) {
 				t.Errorf("%d bytes are committed, the rules make %d others: run go generate ./internal/seccomp and review", len(got), len(want))
 			}
+			if name == profileFile {
+				return
+			}
 			if len(want)/8 > 1000 || len(want)%8 != 0 {
 				t.Errorf("%d bytes", len(want))
 			}

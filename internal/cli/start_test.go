@@ -105,7 +105,7 @@ func TestStartOptions(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			options := cmp.Options{cmpopts.EquateEmpty(), cmpopts.EquateComparable(netip.Addr{}), cmpopts.IgnoreFields(service.StartOptions{}, "Progress", "Control")}
+			options := cmp.Options{cmpopts.EquateEmpty(), cmpopts.EquateComparable(netip.Addr{}), cmpopts.IgnoreUnexported(service.StartOptions{}), cmpopts.IgnoreFields(service.StartOptions{}, "Progress", "Control")}
 			if diff := cmp.Diff(tt.want, got.StartOptions, options); diff != "" {
 				t.Errorf("start %q (-want +got):\n%s", tt.args, diff)
 			}

@@ -61,6 +61,7 @@ type launch struct {
 	Given       []string                `json:"given,omitempty"` // those whose value was not the person's own
 	Checks      []string                `json:"checks,omitempty"`
 	Scope       []string                `json:"scope,omitempty"`
+	Backend     sandbox.Backend         `json:"backend,omitzero"`
 	Limits      sandbox.Limits          `json:"limits"`
 	Timeout     time.Duration           `json:"timeout,omitempty"`
 	AskTimeout  time.Duration           `json:"ask_timeout,omitempty"`
@@ -72,7 +73,7 @@ type launch struct {
 func launched(o StartOptions) ([]byte, error) {
 	l := launch{
 		Agent: o.Agent, AgentPath: o.AgentPath, Argv: o.Argv, Model: o.Model, Allow: o.Allow, Resolve: o.Resolve, Checks: o.Checks, Scope: o.Scope,
-		Limits: o.Limits, Timeout: o.Timeout, AskTimeout: o.Ask.Timeout, Unattended: o.Ask.Unattended, KeepsBranch: o.Keep,
+		Backend: o.Backend, Limits: o.Limits, Timeout: o.Timeout, AskTimeout: o.Ask.Timeout, Unattended: o.Ask.Unattended, KeepsBranch: o.Keep,
 	}
 	for _, kv := range o.Env {
 		name, _, given := strings.Cut(kv, "=")
@@ -89,7 +90,7 @@ func (l launch) options(run sandbox.Run, o ResumeOptions) (StartOptions, error) 
 	start := StartOptions{
 		Name: run.Name, Goal: run.Goal, Dir: o.Dir, Base: run.Base,
 		Agent: l.Agent, AgentPath: l.AgentPath, Argv: l.Argv, Model: l.Model, Allow: append(slices.Clone(l.Allow), o.Allow...), Resolve: l.Resolve,
-		Checks: l.Checks, Scope: l.Scope, Limits: l.Limits, Timeout: l.Timeout, Keep: o.Keep || l.KeepsBranch,
+		Checks: l.Checks, Scope: l.Scope, Backend: l.Backend, Limits: l.Limits, Timeout: l.Timeout, Keep: o.Keep || l.KeepsBranch,
 		Ask: o.Ask, Progress: o.Progress, Control: o.Control,
 	}
 	if start.Ask.Timeout == 0 {

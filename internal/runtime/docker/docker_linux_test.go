@@ -151,5 +151,3 @@ func hold(args []string) (bool, int) {
 	}
 	return false, 0
 }
-
-func supervise([]string) (bool, int) { return false, 0 }

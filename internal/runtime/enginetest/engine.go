@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -30,8 +32,8 @@ type Engine struct {
 	ended chan error // holds how it ended
 }
 
-// StartDocker starts dockerd below dir, which must be empty. The error says
-// what is missing.
+// StartDocker starts dockerd below dir, which is empty or holds the data of one
+// that ended. The error says what is missing.
 func StartDocker(ctx context.Context, dir string) (*Engine, error) {
 	return start(ctx, dir, "dockerd", "docker.io", func(socket string) []string {
 		return []string{
@@ -41,7 +43,7 @@ func StartDocker(ctx context.Context, dir string) (*Engine, error) {
 	})
 }
 
-// StartPodman starts Podman's API below dir, which must be empty.
+// StartPodman starts Podman's API below dir, as StartDocker.
 func StartPodman(ctx context.Context, dir string) (*Engine, error) {
 	return start(ctx, dir, "podman", "podman", func(socket string) []string {
 		return []string{
@@ -62,7 +64,7 @@ func start(ctx context.Context, dir, program, pkg string, args func(socket strin
 		}
 	}
 	e := &Engine{Host: "unix://" + filepath.Join(dir, "engine.sock"), log: filepath.Join(dir, "log")}
-	logFile, err := os.OpenFile(e.log, os.O_CREATE|os.O_WRONLY|os.O_EXCL, 0o600)
+	logFile, err := os.OpenFile(e.log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, err
 	}
@@ -127,11 +129,23 @@ func (e *Engine) Log() string {
 // PID is the engine's process id.
 func (e *Engine) PID() int { return e.proc.PID() }
 
-// Kill kills the engine with no warning.
+// Kill kills the engine with no warning, and the containerd that a dockerd
+// started for itself: its containers run on, as they do when an engine crashes.
 func (e *Engine) Kill() error {
 	err := e.proc.Signal(syscall.SIGKILL)
 	e.ended <- <-e.ended // it has ended then
-	return err
+	name := filepath.Join(filepath.Dir(e.log), "exec", "containerd", "containerd.pid")
+	data, rerr := os.ReadFile(name)
+	if errors.Is(rerr, os.ErrNotExist) {
+		return err // an engine without one
+	}
+	pid, perr := strconv.Atoi(strings.TrimSpace(string(data)))
+	if err := errors.Join(err, rerr, perr); err != nil {
+		return err
+	}
+	// Until its new parent buries it, a dockerd that follows would take it for
+	// alive.
+	return errors.Join(syscall.Kill(pid, syscall.SIGKILL), os.Remove(name))
 }
 
 // Stop ends the engine by its process id and waits for it. Again does nothing.

@@ -68,8 +68,8 @@ func TestStartOptions(t *testing.T) {
 			"the configuration", configured,
 			[]string{"docs", "g"},
 			service.StartOptions{
-				Name: "docs", Goal: "g", Agent: "claude", AgentPath: "/opt/claude", Model: "m1", Timeout: time.Hour, Keep: true,
-				Limits: sandbox.Limits{MemoryBytes: 1 << 30, PIDs: 100, CPUs: 2, DiskBytes: 2 << 30},
+				Name: "docs", Goal: "g", Agent: "claude", AgentPath: "/opt/claude", Model: "m1", Keep: true,
+				Machine: service.Machine{Timeout: time.Hour, Limits: sandbox.Limits{MemoryBytes: 1 << 30, PIDs: 100, CPUs: 2, DiskBytes: 2 << 30}},
 			},
 		},
 		{
@@ -79,8 +79,8 @@ func TestStartOptions(t *testing.T) {
 				"--memory", "2GB", "--pids", "7", "--cpus", "0.5", "--disk", "1MB",
 			},
 			service.StartOptions{
-				Name: "docs", Goal: "g", Agent: "claude", AgentPath: "/c", Model: "m2", Timeout: 90 * time.Second,
-				Limits: sandbox.Limits{MemoryBytes: 2 << 30, PIDs: 7, CPUs: 0.5, DiskBytes: 1 << 20},
+				Name: "docs", Goal: "g", Agent: "claude", AgentPath: "/c", Model: "m2",
+				Machine: service.Machine{Timeout: 90 * time.Second, Limits: sandbox.Limits{MemoryBytes: 2 << 30, PIDs: 7, CPUs: 0.5, DiskBytes: 1 << 20}},
 			},
 		},
 		{
@@ -90,14 +90,14 @@ func TestStartOptions(t *testing.T) {
 				"--check", "make test", "--check", "make lint", "--resolve", "API.example.=192.0.2.1:8443", "--resolve", "v6.example=[2001:db8::1]",
 			},
 			service.StartOptions{
-				Name: "docs", Goal: "g", Agent: "claude", Allow: []string{"a.example", "b.example,c.example"}, Env: []string{"A=1,2", "B"},
+				Name: "docs", Goal: "g", Agent: "claude", Env: []string{"A=1,2", "B"},
 				Checks: []string{"make test", "make lint"},
-				Resolve: map[string]proxy.Target{
+				Egress: service.Egress{Allow: []string{"a.example", "b.example,c.example"}, Resolve: map[string]proxy.Target{
 					"api.example": {Addr: netip.MustParseAddr("192.0.2.1"), Port: 8443}, "v6.example": {Addr: netip.MustParseAddr("2001:db8::1")},
-				},
+				}},
 			},
 		},
-		{"the rest", plain, []string{"docs", "g", "--base", "v1", "--no-input", "--json"}, service.StartOptions{Name: "docs", Goal: "g", Agent: "claude", Base: "v1"}},
+		{"the rest", plain, []string{"docs", "g", "--base", "v1", "--no-input", "--json"}, service.StartOptions{Name: "docs", Goal: "g", Agent: "claude", Source: service.Source{Base: "v1"}}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

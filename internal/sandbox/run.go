@@ -69,20 +69,23 @@ type Run struct {
 	Tip        string    `json:"tip"`  // last imported commit; Base at first
 	Agent      AgentInfo `json:"agent"`
 	Scope      []string  `json:"scope,omitempty"` // globs of what it may change; none is everything
-	// Previous is the run that this one goes on from, and Session the agent's
-	// own id of the conversation.
-	Previous string    `json:"previous,omitempty"`
-	Session  string    `json:"session,omitempty"`
-	Backend  Backend   `json:"backend,omitzero"`
-	State    State     `json:"state"`
-	Outcome  Outcome   `json:"outcome,omitempty"`
-	Reason   string    `json:"reason,omitempty"` // why, when it is not done
-	Created  time.Time `json:"created"`
-	Ended    time.Time `json:"ended,omitzero"`
-	PID      int       `json:"pid,omitempty"`
-	Stat     DiffStat  `json:"stat"`
-	Cost     Cost      `json:"cost"`
-	Held     int       `json:"held,omitempty"` // commits and files that wait for `release`
+	Lineage
+	State   State     `json:"state"`
+	Outcome Outcome   `json:"outcome,omitempty"`
+	Reason  string    `json:"reason,omitempty"` // why, when it is not done
+	Created time.Time `json:"created"`
+	Ended   time.Time `json:"ended,omitzero"`
+	PID     int       `json:"pid,omitempty"`
+	Stat    DiffStat  `json:"stat"`
+	Cost    Cost      `json:"cost"`
+	Held    int       `json:"held,omitempty"` // commits and files that wait for `release`
+}
+
+// Lineage is what a run that goes on from another has of it.
+type Lineage struct {
+	Previous string  `json:"previous,omitempty"` // the run that this one goes on from
+	Session  string  `json:"session,omitempty"`  // the agent's own id of the conversation
+	Backend  Backend `json:"backend,omitzero"`   // where it runs
 }
 
 // AgentInfo names the program that ran.

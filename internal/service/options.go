@@ -18,31 +18,18 @@ type StartOptions struct {
 	AgentPath string   // the agent's program; empty means to find it
 	Argv      []string // what an exec agent runs
 	Model     string
-	Base      string // a ref; empty means HEAD
-
-	Allow   []string // egress rules of this run
-	Secrets []string // stored secrets that the agent may use, by name
-	Resolve map[string]proxy.Target
-	Env     []string // K=V, or K for the person's own value
-	Checks  []string // shell commands that must succeed after the work
+	Source
+	Egress
+	Env    []string // K=V, or K for the person's own value
+	Checks []string // shell commands that must succeed after the work
 
 	// Scope bounds what the agent may change: globs relative to the root of the
 	// repository; none is everything.
 	Scope []string
 	Ask   Asking
 
-	// History is what of the repository's history the agent can read: all of
-	// its objects when it is empty, what the base reaches when it is "base", or
-	// that many commits.
-	History string
-	// IncludeDirty has the agent start from a commit of what is in the worktree
-	// and in no commit.
-	IncludeDirty bool
-
-	Backend sandbox.Backend
-	Limits  sandbox.Limits
-	Timeout time.Duration // 0 means none
-	Keep    bool          // keep the worktree
+	Machine
+	Keep bool // keep the worktree
 	// Progress is told what takes long before there is a record; it may be nil.
 	Progress func(string)
 	// Control ends the run early; nil means only the context can.
@@ -50,6 +37,32 @@ type StartOptions struct {
 
 	resume *resumption // what it goes on from; nil is a new agent
 	demo   bool        // what it opens is the demo's own, which says so
+}
+
+// Source says what of a repository an agent begins with.
+type Source struct {
+	Base string // a ref; empty means HEAD
+	// History is what of the repository's history the agent can read: all of
+	// its objects when it is empty, what the base reaches when it is "base", or
+	// that many commits.
+	History string
+	// IncludeDirty has the agent start from a commit of what is in the worktree
+	// and in no commit.
+	IncludeDirty bool
+}
+
+// Egress says what an agent may reach, besides what files list.
+type Egress struct {
+	Allow   []string // egress rules of this run
+	Secrets []string // stored secrets that the agent may use, by name
+	Resolve map[string]proxy.Target
+}
+
+// Machine says where an agent runs, and for how long at most.
+type Machine struct {
+	Backend sandbox.Backend
+	Limits  sandbox.Limits
+	Timeout time.Duration // 0 means none
 }
 
 // Asking says how a person is asked what a policy leaves to them.

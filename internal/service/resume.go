@@ -56,6 +56,8 @@ type launch struct {
 	Argv        []string                `json:"argv,omitempty"`
 	Model       string                  `json:"model,omitempty"`
 	Allow       []string                `json:"allow,omitempty"`
+	Secrets     []string                `json:"secrets,omitempty"` // names
+	History     string                  `json:"history,omitempty"`
 	Resolve     map[string]proxy.Target `json:"resolve,omitempty"`
 	Env         []string                `json:"env,omitempty"`   // names alone
 	Given       []string                `json:"given,omitempty"` // those whose value was not the person's own
@@ -72,8 +74,8 @@ type launch struct {
 // launched is what is kept of o.
 func launched(o StartOptions) ([]byte, error) {
 	l := launch{
-		Agent: o.Agent, AgentPath: o.AgentPath, Argv: o.Argv, Model: o.Model, Allow: o.Allow, Resolve: o.Resolve, Checks: o.Checks, Scope: o.Scope,
-		Backend: o.Backend, Limits: o.Limits, Timeout: o.Timeout, AskTimeout: o.Ask.Timeout, Unattended: o.Ask.Unattended, KeepsBranch: o.Keep,
+		Agent: o.Agent, AgentPath: o.AgentPath, Argv: o.Argv, Model: o.Model, Allow: o.Allow, Secrets: o.Secrets, Resolve: o.Resolve, Checks: o.Checks,
+		Scope: o.Scope, History: o.History, Backend: o.Backend, Limits: o.Limits, Timeout: o.Timeout, AskTimeout: o.Ask.Timeout, Unattended: o.Ask.Unattended, KeepsBranch: o.Keep,
 	}
 	for _, kv := range o.Env {
 		name, _, given := strings.Cut(kv, "=")
@@ -88,10 +90,11 @@ func launched(o StartOptions) ([]byte, error) {
 // options are those of a start that goes on from one launched as l.
 func (l launch) options(run sandbox.Run, o ResumeOptions) (StartOptions, error) {
 	start := StartOptions{
-		Name: run.Name, Goal: run.Goal, Dir: o.Dir, Base: run.Base,
-		Agent: l.Agent, AgentPath: l.AgentPath, Argv: l.Argv, Model: l.Model, Allow: append(slices.Clone(l.Allow), o.Allow...), Resolve: l.Resolve,
-		Checks: l.Checks, Scope: l.Scope, Backend: l.Backend, Limits: l.Limits, Timeout: l.Timeout, Keep: o.Keep || l.KeepsBranch,
-		Ask: o.Ask, Progress: o.Progress, Control: o.Control,
+		Name: run.Name, Goal: run.Goal, Dir: o.Dir, Source: Source{Base: run.Base, History: l.History},
+		Agent: l.Agent, AgentPath: l.AgentPath, Argv: l.Argv, Model: l.Model,
+		Egress:  Egress{Allow: append(slices.Clone(l.Allow), o.Allow...), Secrets: l.Secrets, Resolve: l.Resolve},
+		Machine: Machine{Backend: l.Backend, Limits: l.Limits, Timeout: l.Timeout},
+		Checks:  l.Checks, Scope: l.Scope, Keep: o.Keep || l.KeepsBranch, Ask: o.Ask, Progress: o.Progress, Control: o.Control,
 	}
 	if start.Ask.Timeout == 0 {
 		start.Ask.Timeout = l.AskTimeout

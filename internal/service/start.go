@@ -79,7 +79,7 @@ func (x *session) create(ctx context.Context, view audit.Sink) error {
 		ID: id, Name: o.Name, Goal: o.Goal,
 		Repository: x.chk.repo.CommonDir, Worktree: x.chk.repo.WorktreePath(o.Name),
 		Branch: workspace.Branch(o.Name), Base: x.chk.base.Commit, Tip: x.chk.from.Commit, Stat: x.chk.stat,
-		Agent: x.chk.plan.Info, Scope: o.Scope, Backend: x.chk.chosen.backend, State: sandbox.StatePreparing, Created: x.start.UTC(), PID: pid(),
+		Agent: x.chk.plan.Info, Scope: o.Scope, Lineage: sandbox.Lineage{Backend: x.chk.chosen.backend}, State: sandbox.StatePreparing, Created: x.start.UTC(), PID: pid(),
 	}
 	if o.resume != nil {
 		x.run.Previous, x.run.Session = o.resume.run.ID, x.talk.session

@@ -20,11 +20,10 @@ func TestWeakenings(t *testing.T) {
 		{
 			"all",
 			StartOptions{
-				Resolve: map[string]proxy.Target{
+				Egress: Egress{Allow: []string{"a.example", "*.b.example:8443"}, Resolve: map[string]proxy.Target{
 					"b.example": {Addr: netip.MustParseAddr("2001:db8::1"), Port: 8443}, "a.example": {Addr: netip.MustParseAddr("10.0.0.1")},
-				},
-				Allow: []string{"a.example", "*.b.example:8443"},
-				Env:   []string{"TOKEN=hunter2", "EDITOR"},
+				}},
+				Env: []string{"TOKEN=hunter2", "EDITOR"},
 			},
 			[]string{
 				"--resolve: a.example is dialled at 10.0.0.1, private or not",

@@ -21,7 +21,7 @@ func startDocker(t *testing.T) *enginetest.Engine {
 	if os.Getuid() != 0 {
 		t.Skipf("wants root, to run an engine of its own, got uid %d", os.Getuid())
 	}
-	dir, err := os.MkdirTemp("", "agent-process-docker-")
+	dir, err := os.MkdirTemp("", "agent-process-docker-") //nolint:usetesting // a socket's path must be short
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -84,7 +85,7 @@ func (d *deps) paged(ctx context.Context, write func(*term.Screen) error) error 
 	}
 	env := d.environ
 	if _, set := lookupEnv(env, "LESS"); !set {
-		env = append(env[:len(env):len(env)], "LESS=FRX") // as git does
+		env = append(slices.Clip(env), "LESS=FRX") // as git does
 	}
 	// The pager is the person's own line of shell, from their environment.
 	p, err := execx.Start(ctx, execx.Cmd{Argv: []string{"/bin/sh", "-c", pager}, Env: env, Stdin: r, Stdout: out.W, Stderr: d.streams.Err.W})

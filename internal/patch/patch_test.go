@@ -48,8 +48,11 @@ func TestParse(t *testing.T) {
 	want := hostileFiles()
 	want[0].Insertions, want[0].Deletions = 2, 1
 	want[0].Hunks = []Hunk{{Old: 1, New: 1, Title: "func main() {", Lines: []Line{
-		{Kind: " ", Text: "package main"}, {Kind: "-", Text: "-- a/x"}, {Kind: "+", Text: "++ b/x"},
-		{Kind: "+", Text: "diff --git a/y b/y"}, {Kind: " ", Text: "\"a\x1b[2J\" // it's", NoEnd: true},
+		{Kind: " ", Text: "package main"},
+		{Kind: "-", Text: "-- a/x"},
+		{Kind: "+", Text: "++ b/x"},
+		{Kind: "+", Text: "diff --git a/y b/y"},
+		{Kind: " ", Text: "\"a\x1b[2J\" // it's", NoEnd: true},
 	}}}
 	want[1].Binary, want[1].Hunks, want[2].Hunks = true, []Hunk{}, []Hunk{}
 	if diff := cmp.Diff(want, got); diff != "" {

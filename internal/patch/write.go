@@ -2,6 +2,7 @@ package patch
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"agentprocess/internal/term"
@@ -167,10 +168,10 @@ func words(a, b string) (old, now []piece) {
 	for i := range same {
 		same[i] = make([]int, len(y)+1)
 	}
-	for i := len(x) - 1; i >= 0; i-- {
-		for j := len(y) - 1; j >= 0; j-- {
+	for i, a := range slices.Backward(x) {
+		for j, b := range slices.Backward(y) {
 			same[i][j] = max(same[i+1][j], same[i][j+1])
-			if x[i] == y[j] {
+			if a == b {
 				same[i][j] = same[i+1][j+1] + 1
 			}
 		}

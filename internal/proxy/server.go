@@ -323,7 +323,7 @@ type lease struct {
 }
 
 func (l *lease) allowed(set *policy.Set) bool {
-	return set.Decide(l.request).Allowed() && !(l.blind && set.Inspects(l.request.Host, l.request.Port))
+	return set.Decide(l.request).Allowed() && (!l.blind || !set.Inspects(l.request.Host, l.request.Port))
 }
 
 // hold registers what was allowed; the context ends when it no longer is.

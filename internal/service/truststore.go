@@ -22,7 +22,7 @@ const (
 )
 
 // storePassword is what every Java truststore has: it protects nothing.
-const storePassword = "changeit" //nolint:gosec // see above
+const storePassword = "changeit"
 
 // systemStores are where programs look that no variable tells.
 func systemStores() []string {
@@ -57,12 +57,12 @@ func (s *Service) trustFiles(ca []byte, java bool) ([]sandbox.File, error) {
 	files := []sandbox.File{{Path: caPath, Data: ca}, {Path: bundlePath, Data: bundle}}
 	seen := map[string]bool{}
 	for _, path := range systemStores() {
-		real, err := filepath.EvalSymlinks(path)
-		if err != nil || seen[real] || !strings.HasPrefix(real, "/etc/ssl/") && !strings.HasPrefix(real, "/etc/pki/") {
+		target, err := filepath.EvalSymlinks(path)
+		if err != nil || seen[target] || !strings.HasPrefix(target, "/etc/ssl/") && !strings.HasPrefix(target, "/etc/pki/") {
 			continue // a host has one of them
 		}
-		seen[real] = true
-		files = append(files, sandbox.File{Path: real, Data: bundle})
+		seen[target] = true
+		files = append(files, sandbox.File{Path: target, Data: bundle})
 	}
 	if !java {
 		return files, nil

@@ -78,7 +78,7 @@ func (r *Runtime) startIn(ctx context.Context, l *life, img *image, spec sandbox
 	}
 	defer control.close()
 	files := filepath.Join(l.dir, "files")
-	if err := os.Mkdir(files, 0o755); err != nil {
+	if err := os.Mkdir(files, 0o755); err != nil { //nolint:gosec // the agent, another id, reads below it
 		return nil, fmt.Errorf("make state directory: %w", err)
 	}
 	p, err := r.newPlan(e, img, spec, files)

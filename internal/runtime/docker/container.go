@@ -64,7 +64,6 @@ func (e *engine) limitedBy(l sandbox.Limits) map[string]string {
 
 // createOptions are the whole container of a sandbox.
 func (r *Runtime) createOptions(e *engine, img *image, spec sandbox.Spec, p plan, dir string) (client.ContainerCreateOptions, error) {
-
 	profile, err := e.profile(dir)
 	if err != nil {
 		return client.ContainerCreateOptions{}, err

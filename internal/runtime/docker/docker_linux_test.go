@@ -2,6 +2,7 @@ package docker_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -36,7 +37,7 @@ type engines struct {
 	why map[docker.Kind]error
 }
 
-var shared engines //nolint:gochecknoglobals // one engine for all tests of the package, ended by testMain
+var shared engines
 
 func testMain(m *testing.M) int {
 	// Others than root pass what is above what is mounted into containers.
@@ -99,7 +100,7 @@ func startEngine(ctx context.Context, kind docker.Kind, dir string) (*enginetest
 		err = e.Import(ctx, testImage, tools)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w (%v)", err, e.Stop())
+		return nil, errors.Join(err, e.Stop())
 	}
 	return e, nil
 }

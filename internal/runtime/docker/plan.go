@@ -77,8 +77,8 @@ type planner struct {
 // written below dir, which is the box's own.
 func (r *Runtime) newPlan(e *engine, img *image, spec sandbox.Spec, dir string) (plan, error) {
 	p := &planner{plan: plan{tmpfs: map[string]string{}}, spec: spec, dir: dir, labels: map[string]string{LabelRun: spec.ID}, userns: e.rootless(), owned: e.ownVolumes}
-	p.memory("/tmp", sizeTmp, "1777", false)
-	p.memory("/var/tmp", sizeVarTmp, "1777", false)
+	p.memory("/tmp", sizeTmp, false)
+	p.memory("/var/tmp", sizeVarTmp, false)
 	p.tmpfs["/run"] = tmpfsOptions(sizeRun, "755", true)
 	p.tmpfs[sandbox.RunDir] = tmpfsOptions(sizeRun, "755", true)
 	p.writable = append(p.writable, "/dev/shm")
@@ -92,11 +92,11 @@ func (r *Runtime) newPlan(e *engine, img *image, spec sandbox.Spec, dir string) 
 		}
 	}
 	if spec.Home != "" && !p.mounted(spec.Home) {
-		p.memory(spec.Home, sizeHome, "1777", false)
+		p.memory(spec.Home, sizeHome, false)
 	}
 	for _, v := range img.volumes { // else the engine makes one, on its disk and without a bound
 		if !p.mounted(v) {
-			p.memory(v, sizeTmp, "1777", false)
+			p.memory(v, sizeTmp, false)
 		}
 	}
 	if err := p.addFiles(append(etcFiles(spec), spec.Files...)); err != nil {
@@ -124,8 +124,8 @@ func (p *planner) mounted(target string) bool {
 }
 
 // memory mounts an empty file system in memory.
-func (p *planner) memory(target string, size int64, mode string, noExec bool) {
-	p.tmpfs[target] = tmpfsOptions(size, mode, noExec)
+func (p *planner) memory(target string, size int64, noExec bool) {
+	p.tmpfs[target] = tmpfsOptions(size, "1777", noExec)
 	p.writable = append(p.writable, target)
 }
 
@@ -203,7 +203,7 @@ func (p *planner) mount(m sandbox.Mount) error {
 	case sandbox.MountBind:
 		return p.mountBind(m)
 	case sandbox.MountTmpfs:
-		p.memory(m.Target, cmp.Or(m.Size, sizeHome), "1777", m.NoExec)
+		p.memory(m.Target, cmp.Or(m.Size, sizeHome), m.NoExec)
 		return nil
 	case sandbox.MountOverlay:
 		return p.mountOverlay(m)
@@ -300,7 +300,7 @@ func (p *planner) mountOverlay(m sandbox.Mount) error {
 func (p *planner) scratch() (upper, work string, err error) {
 	base := filepath.Join(p.dir, fmt.Sprintf("scratch-%d", len(p.volumes)))
 	upper, work = filepath.Join(base, "upper"), filepath.Join(base, "work")
-	if err := errors.Join(os.MkdirAll(upper, 0o755), os.MkdirAll(work, 0o755)); err != nil {
+	if err := errors.Join(os.MkdirAll(upper, 0o755), os.MkdirAll(work, 0o755)); err != nil { //nolint:gosec // the root of what the agent, another id, sees
 		return "", "", fmt.Errorf("make state directory: %w", err)
 	}
 	return upper, work, nil
@@ -350,7 +350,7 @@ func noLinks(dir, name string) error {
 		part := strings.Join(parts[:i+1], "/")
 		info, err := root.Lstat(part)
 		if err != nil {
-			return nil //nolint:nilerr // what is not there is no link
+			return nil // what is not there is no link
 		}
 		if info.Mode()&fs.ModeSymlink != 0 {
 			return fmt.Errorf("%q leads through a symbolic link", part)

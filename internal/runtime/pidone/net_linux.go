@@ -100,8 +100,8 @@ func anyIP(prefix string) error {
 	return nil
 }
 
-// TryRedirect, TryAnyIP, TryLink and TryListen try the parts of SetUpNetwork,
-// for a probe.
+// TryRedirect tries a part of SetUpNetwork, for a probe, as do TryAnyIP,
+// TryLink and TryListen.
 func TryRedirect() error { return redirect(nftables.TableFamilyIPv4) }
 
 // TryAnyIP is one of them.

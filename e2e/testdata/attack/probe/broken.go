@@ -25,7 +25,11 @@ func broken(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	svc.Runtime = brokenRuntime{Runtime: svc.Runtime, kind: args[0]}
+	open := svc.Open
+	svc.Open = func(b sandbox.Backend) (sandbox.Runtime, error) {
+		rt, err := open(b)
+		return brokenRuntime{Runtime: rt, kind: args[0]}, err
+	}
 	_, err = svc.Start(ctx, service.StartOptions{
 		Name: args[1], Goal: "none", Dir: ".", Agent: "exec", Argv: []string{"/bin/sh", "-c", "echo ran"}, Control: service.NewControl(),
 	}, watcher{args[2]})

@@ -141,6 +141,9 @@ func TestHundredAtOnce(t *testing.T) {
 // Floods neither get anything allowed nor keep the agent's own calls waiting,
 // nor the canary.
 func TestFloods(t *testing.T) {
+	if testing.Short() {
+		t.Skip("wants hundreds of quick processes, got -short: the race detector starts them slowly")
+	}
 	for _, way := range []string{"silent", "slow", "garbage", "valid"} {
 		t.Run(way, func(t *testing.T) {
 			server, record, socket := serve(t, func(s *Server) {

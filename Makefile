@@ -12,7 +12,7 @@ BENCHED  = $(shell grep -rl --include='*_test.go' '^func Benchmark' internal | x
 
 export CGO_ENABLED = 0
 
-.PHONY: redteam-git build demo test check fmt lint race cross bench fuzz sizes clean
+.PHONY: build demo test check fmt lint race cross bench redteam-git fuzz sizes clean
 
 build: ## one static binary: bin/agent-process
 	VERSION='$(VERSION)' ./scripts/build
@@ -37,11 +37,9 @@ lint:
 	$(LINT) fmt --diff
 	$(LINT) run ./...
 
-# Under the detector a process starts slowly. The real CLI starts one for every
-# hook: its tests are left to `make test`, which is what -short says.
 race: ## unit tests under the race detector; it needs a C compiler, and with CI=true there must be one
 	@if command -v cc >/dev/null || command -v gcc >/dev/null; then \
-		CGO_ENABLED=1 GORACE=atexit_sleep_ms=0 $(GO) test -race -short -timeout 15m $(UNIT); \
+		CGO_ENABLED=1 $(GO) test -race -timeout 15m $(UNIT); \
 	else echo "race: no C compiler here, so no race detector" >&2; [ "$$CI" != true ]; fi
 
 cross: ## the binary for every other platform; it must build

@@ -19,6 +19,7 @@ import (
 	"agentprocess/internal/agent/agenttest"
 	"agentprocess/internal/audit"
 	"agentprocess/internal/execx"
+	"agentprocess/internal/execx/exectest"
 	"agentprocess/internal/hook"
 	"agentprocess/internal/scripted"
 )
@@ -35,7 +36,7 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && helpers()[os.Args[1]] != nil {
 		os.Exit(helpers()[os.Args[1]](os.Args[2:]))
 	}
-	os.Exit(m.Run())
+	os.Exit(exectest.Main(m))
 }
 
 // session is one run of the real CLI against a scripted API, outside any
@@ -76,9 +77,6 @@ func (m *memory) payloads() []audit.Payload {
 
 func newSession(t *testing.T, script scripted.Script) *session {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("wants the real CLI, got -short: the race detector makes each of its hooks start slowly")
-	}
 	cli := agenttest.Claude(t)
 	base := agenttest.Dir(t)
 	s := &session{t: t, cli: cli, dir: filepath.Join(base, "work"), home: filepath.Join(base, "home"), record: &memory{}}
@@ -142,13 +140,10 @@ func (s *session) plan(r agent.Request, extra ...string) (argv, env []string, st
 	return argv, append(s.bare(), p.Env...), p.Stdin
 }
 
-// bare is the environment of the CLI before the adapter adds to it. Our test
-// binary is the hook client, and the race detector lets each of its processes
-// sleep for a second at its end unless it is told not to.
+// bare is the environment of the CLI before the adapter adds to it.
 func (s *session) bare() []string {
 	return []string{
-		"GORACE=atexit_sleep_ms=0", "PATH=" + os.Getenv("PATH"), "HOME=" + s.home,
-		"TERM=xterm-256color", "TMPDIR=" + s.home, "CLAUDE_CODE_TMPDIR=" + s.home,
+		"PATH=" + os.Getenv("PATH"), "HOME=" + s.home, "TERM=xterm-256color", "TMPDIR=" + s.home, "CLAUDE_CODE_TMPDIR=" + s.home,
 	}
 }
 
@@ -164,11 +159,7 @@ func (s *session) write(path string, data []byte) {
 // testBinary is this test's own binary, where the CLI's user can run it.
 func (s *session) testBinary() string {
 	s.t.Helper()
-	exe, err := os.Executable()
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	data, err := os.ReadFile(exe)
+	data, err := os.ReadFile(exectest.Binary(s.t))
 	if err != nil {
 		s.t.Fatal(err)
 	}

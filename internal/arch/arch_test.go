@@ -45,6 +45,7 @@ func imports() map[string][]string {
 		"internal/workspace":           {"sandbox", "execx", "inspect"},
 		"internal/agent":               domain,
 		"internal/agent/agenttest":     {"agent"},
+		"internal/execx/exectest":      {"execx"},
 		"internal/secret":              {"sandbox", "policy"},
 		"internal/store":               {"sandbox", "audit", "approval"},
 		"internal/approval":            {"sandbox"},

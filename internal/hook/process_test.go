@@ -3,7 +3,6 @@ package hook
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -16,6 +15,7 @@ import (
 
 	"agentprocess/internal/audit"
 	"agentprocess/internal/execx"
+	"agentprocess/internal/execx/exectest"
 )
 
 // The test binary is also the client, and those who mean no good: processes of
@@ -34,18 +34,14 @@ func TestMain(m *testing.M) {
 			os.Exit(flood(os.Args[2], os.Args[3]))
 		}
 	}
-	os.Exit(m.Run())
+	os.Exit(exectest.Main(m))
 }
 
 // clientProcess asks as a process of its own.
 func clientProcess(t testing.TB, socket, stdin string) (exit int, stderr string) {
 	t.Helper()
-	exe, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
 	var said bytes.Buffer
-	err = execx.Run(t.Context(), execx.Cmd{Argv: []string{exe, asClient, socket}, Stdin: strings.NewReader(stdin), Stderr: &said})
+	err := execx.Run(t.Context(), execx.Cmd{Argv: []string{exectest.Binary(t), asClient, socket}, Stdin: strings.NewReader(stdin), Stderr: &said})
 	if err != nil && execx.ExitCode(err) < 0 {
 		t.Fatal(err)
 	}
@@ -89,31 +85,6 @@ func flood(socket, way string) int {
 	}
 }
 
-// startFlood floods the endpoint with processes until the test ends.
-func startFlood(t *testing.T, socket, way string, processes int) {
-	t.Helper()
-	exe, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range processes {
-		stdin, hold, err := os.Pipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		p, err := execx.Start(t.Context(), execx.Cmd{Argv: []string{exe, asFlood, socket, way}, Stdin: stdin})
-		if err := errors.Join(err, stdin.Close()); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			if err := hold.Close(); err != nil {
-				t.Error(err)
-			}
-			_ = p.Wait() // killed with the test's context, or ended by the pipe
-		})
-	}
-}
-
 func TestHundredAtOnce(t *testing.T) {
 	_, record, socket := serve(t, nil)
 	var all sync.WaitGroup
@@ -138,49 +109,6 @@ func TestHundredAtOnce(t *testing.T) {
 	}
 }
 
-// Floods neither get anything allowed nor keep the agent's own calls waiting,
-// nor the canary.
-func TestFloods(t *testing.T) {
-	if testing.Short() {
-		t.Skip("wants hundreds of quick processes, got -short: the race detector starts them slowly")
-	}
-	for _, way := range []string{"silent", "slow", "garbage", "valid"} {
-		t.Run(way, func(t *testing.T) {
-			server, record, socket := serve(t, func(s *Server) {
-				s.Decide = func(_ context.Context, c Call, _ Talk) Decision {
-					return Decision{Allow: !strings.Contains(string(c.Input), "forbidden"), Rule: "test"}
-				}
-			})
-			startFlood(t, socket, way, 3)
-			canary, err := server.Canary()
-			if err != nil {
-				t.Fatal(err)
-			}
-			exit, stderr := clientProcess(t, socket, string(canary))
-			if err := server.CanaryProved(exit); err != nil {
-				t.Errorf("canary: %v, %q", err, stderr)
-			}
-			for i := range 4 {
-				if exit, stderr := clientProcess(t, socket, event(fmt.Sprint("good", i), "ls")); exit != 0 {
-					t.Errorf("exit %d, %q", exit, stderr)
-				}
-				if exit, _ := clientProcess(t, socket, event(fmt.Sprint("bad", i), "forbidden")); exit != 2 {
-					t.Errorf("a denied call ends with %d", exit)
-				}
-			}
-			big := event("big", strings.Repeat("x", MaxMessage-1000))
-			if exit, stderr := clientProcess(t, socket, big); exit != 0 {
-				t.Errorf("a big question: exit %d, %q", exit, stderr)
-			}
-			for _, v := range record.all() {
-				if strings.HasPrefix(v.ToolUseID, "bad") && v.Decision != audit.Deny {
-					t.Errorf("verdict %+v", v)
-				}
-			}
-		})
-	}
-}
-
 // A caller that is killed while its call is decided ends the decision, and what
 // is recorded is a denial.
 func TestKilledCallerEndsTheDecision(t *testing.T) {
@@ -194,11 +122,7 @@ func TestKilledCallerEndsTheDecision(t *testing.T) {
 			return Decision{Allow: true}
 		}
 	})
-	exe, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := execx.Start(t.Context(), execx.Cmd{Argv: []string{exe, asClient, socket}, Stdin: strings.NewReader(event("t", "x"))})
+	p, err := execx.Start(t.Context(), execx.Cmd{Argv: []string{exectest.Binary(t), asClient, socket}, Stdin: strings.NewReader(event("t", "x"))})
 	if err != nil {
 		t.Fatal(err)
 	}

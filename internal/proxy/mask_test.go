@@ -194,7 +194,7 @@ func FuzzMasker(f *testing.F) {
 	f.Add([]byte(awkward), []byte("a"+awkward+awkward))
 	f.Fuzz(func(t *testing.T, secret, text []byte) {
 		if len(secret) < shortest || len(secret) > 100 || bytes.Contains(secret, []byte("*")) {
-			t.Skip()
+			return // no secret that is kept
 		}
 		var outputs [][]byte
 		for _, src := range []io.Reader{bytes.NewReader(text), iotest.OneByteReader(bytes.NewReader(text)), iotest.DataErrReader(bytes.NewReader(text))} {

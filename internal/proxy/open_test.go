@@ -292,9 +292,6 @@ func TestEventStream(t *testing.T) {
 }
 
 func TestBigBodiesAndWebsocketsInOpenedTLS(t *testing.T) {
-	if testing.Short() {
-		t.Skip("wants 64 MiB each way in time, got -short: the race detector slows them down")
-	}
 	t.Parallel()
 	const size = 64 << 20
 	g := openedGateway(t, hostAPI(t, func(w http.ResponseWriter, r *http.Request) {

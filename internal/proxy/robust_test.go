@@ -472,9 +472,6 @@ const idleCount = 5000
 
 // Thousands of idle tunnels cost little, hold nobody up, and end with Serve.
 func TestIdleTunnels(t *testing.T) {
-	if testing.Short() {
-		t.Skip("wants thousands of tunnels at once, got -short: under the race detector they come slowly")
-	}
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		t.Fatal(err)

@@ -46,6 +46,7 @@ func send(bytes string) string {
 func TestAttackGateway(t *testing.T) {
 	w := newWorld(t)
 	h := newAttacked(t, map[string]string{".agent-process/allowlist": "# what the project needs\n\nlisted.example # a comment\n"})
+	h.trust()
 	out := newOutside(t)
 	flags := slices.Concat(out.flags(), []string{"--env", "HOSTPORT4=" + out.loopback4, "--env", "HOSTPORT6=" + out.loopback6})
 	attacks := slices.Concat(pathAttacks(), resolverAttacks(), ruleAttacks(), hostAttacks(), smuggling(), literalAttacks(), addressAttacks())

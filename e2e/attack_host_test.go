@@ -164,6 +164,19 @@ func (h *attacked) product(args ...string) string {
 	return h.must(append([]string{binaryPath()}, args...)...)
 }
 
+// trust agrees, as the person, to what the repository brings along; nothing of
+// it counts before.
+func (h *attacked) trust() {
+	h.t.Helper()
+	_, out := h.try(binaryPath(), "trust")
+	_, rest, found := strings.Cut(out, "trust --yes ")
+	digest, _, _ := strings.Cut(rest, "`")
+	if !found {
+		h.t.Fatalf("trust asks nothing: %s", out)
+	}
+	h.product("trust", "--yes", strings.TrimSpace(digest))
+}
+
 // agentRun is one `start --json` and all it said.
 type agentRun struct {
 	h      *attacked

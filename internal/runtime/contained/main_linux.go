@@ -82,12 +82,7 @@ func serve(w *pidone.Wire) error {
 	if err != nil {
 		return err
 	}
-	report := pidone.Report{LandlockABI: one.Landlock(), Redirect: net.Redirect, Sockets: net.Names, Notes: net.Notes}
-	if err := w.Send(pidone.Message{Op: pidone.OpReady, Report: &report}, net.Files...); err != nil {
-		return pidone.Step("control channel", err)
-	}
-	pidone.CloseAll(net.Files...)
-	return one.Run(0)
+	return one.Run(&net, 0)
 }
 
 // becomeAgent makes every thread the agent's user. Of the capabilities the one

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"sync"
@@ -28,15 +27,11 @@ const removeTime = 60 * time.Second
 // box is a running sandbox.
 type box struct {
 	*pidone.Link
-	sockets sandbox.Sockets
-	facts   sandbox.Facts
-	cgroup  *counted
-	life    *life
+	cgroup *counted
+	life   *life
 
-	mu           sync.Mutex
-	diskExceeded bool
-	closeOnce    sync.Once
-	closeErr     error
+	closeOnce sync.Once
+	closeErr  error
 }
 
 var _ sandbox.Sandbox = (*box)(nil)
@@ -145,49 +140,25 @@ func (r *Runtime) complete(ctx context.Context, l *life, spec sandbox.Spec, cfg 
 func (r *Runtime) newBox(l *life, spec sandbox.Spec, report *pidone.Report, sockets sandbox.Sockets, pid int) *box {
 	e := l.engine
 	limits := e.withDefaults(spec.Limits)
-	x := &box{sockets: sockets, cgroup: &counted{group: pidone.CgroupOf(pid)}, life: l, facts: sandbox.Facts{
-		Runtime: r.Name(), Rootless: e.rootless(), LandlockABI: report.LandlockABI, Seccomp: true, Redirect: report.Redirect,
-		LimitedBy: e.limitedBy(limits), ToolPath: l.path, Image: r.config.Image, Notes: report.Notes,
-	}}
-	if report.LandlockABI == 0 {
-		x.facts.Notes = append(x.facts.Notes, "the kernel has no Landlock of ABI 2 or later: the mounts are the only wall around files")
-	}
+	has := report.Complete(sandbox.Facts{
+		Runtime: r.Name(), Rootless: e.rootless(), LimitedBy: e.limitedBy(limits), ToolPath: l.path, Image: r.config.Image,
+	})
 	for _, limit := range []string{"memory", "pids"} {
-		if x.facts.LimitedBy[limit] == "" {
-			x.facts.Notes = append(x.facts.Notes, "the engine cannot limit "+limit)
+		if has.LimitedBy[limit] == "" {
+			has.Notes = append(has.Notes, "the engine cannot limit "+limit)
 		}
 	}
-	x.Link = pidone.NewLink(pidone.LinkConfig{ID: spec.ID, Logger: r.config.logger(), Wire: l.wire, Init: l, OOMKills: x.cgroup.kills})
-	if limits.DiskBytes > 0 {
-		d := pidone.NewDiskWatch(limits.DiskBytes, spec.Mounts)
-		x.Go(func() { d.Watch(l.done, x.exceedDisk) })
-	}
+	x := &box{cgroup: &counted{group: pidone.CgroupOf(pid)}, life: l}
+	x.Link = pidone.NewLink(pidone.LinkConfig{
+		ID: spec.ID, Logger: r.config.logger(), Wire: l.wire, Init: l, OOMKills: x.cgroup.kills, Has: has, Open: sockets,
+	})
+	x.LimitDisk(limits.DiskBytes, spec.Mounts, l.wire.Shut) // the end of PID 1, and of all with it
 	return x
-}
-
-// Sockets implements sandbox.Sandbox.
-func (x *box) Sockets() sandbox.Sockets { return x.sockets }
-
-// Facts implements sandbox.Sandbox.
-func (x *box) Facts() sandbox.Facts {
-	f := x.facts
-	f.LimitedBy = maps.Clone(f.LimitedBy)
-	return f
 }
 
 // Usage implements sandbox.Sandbox.
 func (x *box) Usage() sandbox.Usage {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return sandbox.Usage{MemoryPeak: x.cgroup.peak(), OOMKills: x.Kills(), DiskExceeded: x.diskExceeded}
-}
-
-// exceedDisk ends the sandbox for its disk limit.
-func (x *box) exceedDisk() {
-	x.mu.Lock()
-	x.diskExceeded = true
-	x.mu.Unlock()
-	x.life.wire.Shut() // the end of PID 1, and of all with it
+	return sandbox.Usage{MemoryPeak: x.cgroup.peak(), OOMKills: x.Kills(), DiskExceeded: x.DiskExceeded()}
 }
 
 // Close implements sandbox.Sandbox.
@@ -195,7 +166,7 @@ func (x *box) Close() error {
 	x.closeOnce.Do(func() {
 		x.cgroup.peak() // it is gone with the container
 		x.Link.Close()
-		x.closeErr = errors.Join(x.life.err, pidone.CloseSockets(x.sockets))
+		x.closeErr = errors.Join(x.life.err, pidone.CloseSockets(x.Open))
 	})
 	return x.closeErr
 }

@@ -14,22 +14,6 @@ import (
 	"agentprocess/internal/sandbox"
 )
 
-// etcFiles are the parts of /etc that are made up: an image knows neither the
-// person nor our network.
-func etcFiles(spec sandbox.Spec) []sandbox.File {
-	id, host := spec.Identity, cmp.Or(spec.Hostname, "sandbox")
-	name := cmp.Or(id.Name, "agent")
-	text := func(name, data string) sandbox.File { return sandbox.File{Path: "/etc/" + name, Data: []byte(data)} }
-	return []sandbox.File{
-		text("passwd", fmt.Sprintf("root:x:0:0:root:/:/usr/sbin/nologin\n%s:x:%d:%d:agent:%s:/bin/sh\nnobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n",
-			name, id.UID, id.GID, cmp.Or(spec.Home, "/"))),
-		text("group", fmt.Sprintf("root:x:0:\n%s:x:%d:\nnogroup:x:65534:\n", name, id.GID)),
-		text("hosts", fmt.Sprintf("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t%s\n", host)),
-		text("hostname", host+"\n"),
-		text("resolv.conf", "nameserver 127.0.0.1\noptions edns0 timeout:2 attempts:2\n"),
-	}
-}
-
 // addFiles sees to the files of the spec: PID 1 writes the agent's own and
 // those in our directory; the others are bound in read-only, so that the agent
 // can neither change nor remove them.

@@ -99,7 +99,7 @@ func (r *Runtime) newPlan(e *engine, img *image, spec sandbox.Spec, dir string) 
 			p.memory(v, sizeTmp, false)
 		}
 	}
-	if err := p.addFiles(append(etcFiles(spec), spec.Files...)); err != nil {
+	if err := p.addFiles(append(spec.Etc(), spec.Files...)); err != nil {
 		return plan{}, err
 	}
 	return p.plan, e.checkPaths(p.mounts)

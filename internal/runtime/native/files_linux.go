@@ -12,24 +12,14 @@ import (
 	"agentprocess/internal/sandbox"
 )
 
-// etcFiles are the parts of /etc that are made up: the host's would tell who
-// lives there, or do not fit inside.
+// etcFiles are the parts of /etc that are made up; an image has some of its own.
 func etcFiles(cfg *initConfig) []sandbox.File {
-	id, host := cfg.Identity, cmp.Or(cfg.Hostname, "sandbox")
-	name := cmp.Or(id.Name, "agent")
 	text := func(name, data string) sandbox.File {
 		return sandbox.File{Path: "/etc/" + name, Data: []byte(data), Mode: 0o444}
 	}
-	return []sandbox.File{
-		text("passwd", fmt.Sprintf("root:x:0:0:root:/:/usr/sbin/nologin\n%s:x:%d:%d:agent:%s:/bin/sh\nnobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n",
-			name, id.UID, id.GID, cmp.Or(cfg.Home, "/"))),
-		text("group", fmt.Sprintf("root:x:0:\n%s:x:%d:\nnogroup:x:65534:\n", name, id.GID)),
-		text("hosts", fmt.Sprintf("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.1.1\t%s\n", host)),
-		text("hostname", host+"\n"),
+	return append(sandbox.Spec{Identity: cfg.Identity, Hostname: cfg.Hostname, Home: cfg.Home}.Etc(),
 		text("nsswitch.conf", "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nnetworks: files\nprotocols: files\nservices: files\nethers: files\nrpc: files\n"),
-		text("resolv.conf", "nameserver 127.0.0.1\noptions edns0 timeout:2 attempts:2\n"),
-		text("shells", "/bin/sh\n/bin/bash\n"),
-	}
+		text("shells", "/bin/sh\n/bin/bash\n"))
 }
 
 // writeFiles writes the files of the spec. One that is not Owned must be out

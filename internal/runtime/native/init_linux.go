@@ -113,13 +113,7 @@ func initSetUp(w *pidone.Wire, args []string) error {
 	if err != nil {
 		return err
 	}
-	report := pidone.Report{LandlockABI: one.Landlock(), Redirect: net.Redirect, Sockets: net.Names, Notes: net.Notes}
-	if err := w.Send(pidone.Message{Op: pidone.OpReady, Report: &report}, net.Files...); err != nil {
-		return pidone.Step("control channel", err)
-	}
-	pidone.CloseAll(net.Files...)
-	// While the supervisor takes that in.
-	return one.Run(lim.WatchMemory)
+	return one.Run(&net, lim.WatchMemory)
 }
 
 // writablePaths are where an agent may write, as far as the mounts go too.

@@ -12,17 +12,17 @@ import (
 // measurement that takes long is followed by a pause ten times as long.
 const diskInterval = time.Second
 
-// DiskWatch measures what a sandbox adds to the host's disk.
-type DiskWatch struct {
+// diskWatch measures what a sandbox adds to the host's disk.
+type diskWatch struct {
 	limit int64
 	dirs  []string
 	base  map[string]int64 // what was there before, of binds
 }
 
-// NewDiskWatch watches the upper layers of overlays and writable binds. A bind
+// newDiskWatch watches the upper layers of overlays and writable binds. A bind
 // counts by its growth: what was there before is not the sandbox's.
-func NewDiskWatch(limit int64, mounts []sandbox.Mount) *DiskWatch {
-	d := &DiskWatch{limit: limit, base: map[string]int64{}}
+func newDiskWatch(limit int64, mounts []sandbox.Mount) *diskWatch {
+	d := &diskWatch{limit: limit, base: map[string]int64{}}
 	for _, m := range mounts {
 		switch {
 		case m.Kind == sandbox.MountOverlay && m.Upper != "":
@@ -35,8 +35,8 @@ func NewDiskWatch(limit int64, mounts []sandbox.Mount) *DiskWatch {
 	return d
 }
 
-// Watch measures until done, or calls exceeded once.
-func (d *DiskWatch) Watch(done <-chan struct{}, exceeded func()) {
+// watch measures until done, or calls exceeded once.
+func (d *diskWatch) watch(done <-chan struct{}, exceeded func()) {
 	timer := time.NewTimer(diskInterval)
 	defer timer.Stop()
 	for {
@@ -54,7 +54,7 @@ func (d *DiskWatch) Watch(done <-chan struct{}, exceeded func()) {
 	}
 }
 
-func (d *DiskWatch) use() int64 {
+func (d *diskWatch) use() int64 {
 	total := int64(0)
 	for _, dir := range d.dirs {
 		total += max(0, diskUse(dir)-d.base[dir])

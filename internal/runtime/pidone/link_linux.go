@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"sync"
 	"syscall"
 
@@ -28,6 +29,9 @@ type LinkConfig struct {
 	Init   Init
 	// OOMKills is how many processes the kernel killed for memory so far.
 	OOMKills func() int
+	// Has and Open are what was set up.
+	Has  sandbox.Facts
+	Open sandbox.Sockets
 }
 
 // Link is the supervisor's side of a sandbox whose PID 1 is at work: it starts
@@ -41,6 +45,7 @@ type Link struct {
 	last         int // the last id of a process
 	watchedKills int
 	closing      bool
+	diskExceeded bool
 }
 
 // NewLink begins to listen to PID 1. Close ends it.
@@ -52,6 +57,40 @@ func NewLink(c LinkConfig) *Link {
 
 // Go runs f in a goroutine that Close waits for.
 func (x *Link) Go(f func()) { x.tasks.Go(f) }
+
+// Sockets implements sandbox.Sandbox.
+func (x *Link) Sockets() sandbox.Sockets { return x.Open }
+
+// Facts implements sandbox.Sandbox.
+func (x *Link) Facts() sandbox.Facts {
+	f := x.Has
+	f.LimitedBy = maps.Clone(f.LimitedBy)
+	return f
+}
+
+// LimitDisk calls kill when the sandbox takes more of the host's disk than limit
+// bytes; 0 is no limit.
+func (x *Link) LimitDisk(limit int64, mounts []sandbox.Mount, kill func()) {
+	if limit <= 0 {
+		return
+	}
+	d := newDiskWatch(limit, mounts)
+	x.Go(func() {
+		d.watch(x.Init.Ended(), func() {
+			x.mu.Lock()
+			x.diskExceeded = true
+			x.mu.Unlock()
+			kill()
+		})
+	})
+}
+
+// DiskExceeded reports whether the disk limit ended the sandbox.
+func (x *Link) DiskExceeded() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.diskExceeded
+}
 
 // Kills is how many processes were killed for memory, by whoever.
 func (x *Link) Kills() int {

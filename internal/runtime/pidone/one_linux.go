@@ -67,12 +67,15 @@ func New(w *Wire, s Setup) (*One, error) {
 	return p, nil
 }
 
-// Landlock is the ABI in force, 0 when there is none.
-func (p *One) Landlock() int { return p.landlock }
-
-// Run takes orders. It returns when the supervisor is gone, and PID 1 with it.
+// Run says that the sandbox stands, with its network, and takes orders. It returns when the supervisor is gone, and PID 1 with it.
 // watchMemory, in bytes, is a limit that nobody else enforces; 0 is none.
-func (p *One) Run(watchMemory int64) error {
+func (p *One) Run(net *Network, watchMemory int64) error {
+	report := Report{LandlockABI: p.landlock, Redirect: net.Redirect, Sockets: net.Names, Notes: net.Notes}
+	if err := p.wire.Send(Message{Op: OpReady, Report: &report}, net.Files...); err != nil {
+		return Step("control channel", err)
+	}
+	CloseAll(net.Files...)
+	// While the supervisor takes that in.
 	startThreads(spareThreads)
 	if err := resetSignals(); err != nil {
 		return Step("signals", err)

@@ -9,6 +9,8 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"agentprocess/internal/sandbox"
 )
 
 // The operations on the control channel that a runtime takes part in.
@@ -42,6 +44,16 @@ type Report struct {
 	Redirect    bool     `json:"redirect"`
 	Sockets     []string `json:"sockets"` // names of the descriptors that come along
 	Notes       []string `json:"notes,omitempty"`
+}
+
+// Complete adds to the facts of a sandbox what PID 1 says.
+func (r *Report) Complete(f sandbox.Facts) sandbox.Facts {
+	f.LandlockABI, f.Redirect, f.Seccomp = r.LandlockABI, r.Redirect, true
+	f.Notes = append(f.Notes, r.Notes...)
+	if r.LandlockABI == 0 {
+		f.Notes = append(f.Notes, "the kernel has no Landlock of ABI 2 or later: the mounts are the only wall around files")
+	}
+	return f
 }
 
 // Message is one frame on the control channel.

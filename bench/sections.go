@@ -20,7 +20,7 @@ func (b *bench) sandboxStart(ctx context.Context) error {
 		fmt.Fprintln(os.Stderr, "bench: containers left out:", err)
 	} else {
 		defer func() {
-			if err := e.stop(); err != nil {
+			if err := e.Stop(); err != nil {
 				fmt.Fprintln(os.Stderr, "bench:", err)
 			}
 		}()

@@ -63,7 +63,7 @@ func imports() map[string][]string {
 		"internal/runtime/enginetest":  {"execx"},
 		"internal/seccomp":             {},
 		"internal/inside":              {},
-		"internal/runtime/runtimetest": {"sandbox"},
+		"internal/runtime/runtimetest": {"execx", "sandbox"},
 		// What holds them together.
 		"internal/gateway": {"sandbox"}, // proxy and hooks are its interfaces
 		"internal/config":  {"sandbox", "inspect"},
@@ -82,7 +82,7 @@ func imports() map[string][]string {
 		"internal/seccomp/generate": {},
 		"internal/arch":             {"execx"},
 		"internal/arch/sizes":       {"arch"},
-		"bench":                     {"execx", "audit", "policy", "proxy", "sandbox", "store"},
+		"bench":                     {"execx", "audit", "policy", "proxy", "runtime/enginetest", "sandbox", "store"},
 		"e2e":                       {},
 	}
 }

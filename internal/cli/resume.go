@@ -7,7 +7,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"agentprocess/internal/config"
 	"agentprocess/internal/sandbox"
 	"agentprocess/internal/service"
 	"agentprocess/internal/term"
@@ -16,8 +15,8 @@ import (
 // resumeOptions are what `resume` and `send` were given.
 type resumeOptions struct {
 	service.ResumeOptions
-	timeout, askTimeout string
-	json, noInput       bool
+	patience
+	json, noInput bool
 }
 
 func newCmdResume(d *deps) *cobra.Command {
@@ -68,18 +67,7 @@ func (o *resumeOptions) flags(cmd *cobra.Command) {
 }
 
 func (o *resumeOptions) parse(cmd *cobra.Command) error {
-	var err error
-	if o.timeout != "" {
-		if o.Timeout, err = config.ParseDuration(o.timeout); err != nil || o.Timeout < 0 {
-			return usage(cmd, "--timeout %q: want a time such as 90m", o.timeout)
-		}
-	}
-	if o.askTimeout != "" {
-		if o.Ask.Timeout, err = config.ParseDuration(o.askTimeout); err != nil || o.Ask.Timeout <= 0 || o.Ask.Timeout > longestAsk {
-			return usage(cmd, "--ask-timeout %q: want a time such as 10m, at most %v", o.askTimeout, longestAsk)
-		}
-	}
-	return nil
+	return o.patience.parse(cmd, &o.Timeout, &o.Ask.Timeout)
 }
 
 func runResume(ctx context.Context, d *deps, o *resumeOptions) error {

@@ -25,10 +25,9 @@ type startOptions struct {
 	service.StartOptions
 	resolve      []string
 	memory, disk string
-	timeout      string
-	askTimeout   string
-	noInput      bool
-	json         bool
+	patience
+	noInput bool
+	json    bool
 }
 
 func newCmdStart(d *deps, runF func(context.Context, *startOptions) error) *cobra.Command {
@@ -144,16 +143,9 @@ func (o *startOptions) complete(cmd *cobra.Command, cfg config.Config) error {
 
 // parse reads the flags that are more than words.
 func (o *startOptions) parse(cmd *cobra.Command) error {
-	var err error
-	if o.timeout != "" {
-		if o.Timeout, err = config.ParseDuration(o.timeout); err != nil || o.Timeout < 0 {
-			return usage(cmd, "--timeout %q: want a time such as 90m", o.timeout)
-		}
-	}
-	if o.askTimeout != "" {
-		if o.Ask.Timeout, err = config.ParseDuration(o.askTimeout); err != nil || o.Ask.Timeout <= 0 || o.Ask.Timeout > longestAsk {
-			return usage(cmd, "--ask-timeout %q: want a time such as 10m, at most %v", o.askTimeout, longestAsk)
-		}
+	err := o.patience.parse(cmd, &o.Timeout, &o.Ask.Timeout)
+	if err != nil {
+		return err
 	}
 	if o.memory != "" {
 		if o.Limits.MemoryBytes, err = config.ParseSize(o.memory); err != nil {
@@ -172,6 +164,28 @@ func (o *startOptions) parse(cmd *cobra.Command) error {
 			return usage(cmd, "--resolve: %w", err)
 		}
 		o.Resolve[host] = target
+	}
+	return nil
+}
+
+// patience is how long things may take, as flags say it.
+type patience struct{ timeout, askTimeout string }
+
+// parse reads what was said; the rest stays as it is.
+func (p patience) parse(cmd *cobra.Command, timeout, ask *time.Duration) error {
+	if p.timeout != "" {
+		d, err := config.ParseDuration(p.timeout)
+		if err != nil || d < 0 {
+			return usage(cmd, "--timeout %q: want a time such as 90m", p.timeout)
+		}
+		*timeout = d
+	}
+	if p.askTimeout != "" {
+		d, err := config.ParseDuration(p.askTimeout)
+		if err != nil || d <= 0 || d > longestAsk {
+			return usage(cmd, "--ask-timeout %q: want a time such as 10m, at most %v", p.askTimeout, longestAsk)
+		}
+		*ask = d
 	}
 	return nil
 }

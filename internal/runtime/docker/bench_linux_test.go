@@ -7,7 +7,7 @@ import (
 
 	"agentprocess/internal/execx"
 	"agentprocess/internal/runtime/docker"
-	"agentprocess/internal/sandbox"
+	"agentprocess/internal/runtime/runtimetest"
 )
 
 // BenchmarkStart is a sandbox with its gateway's sockets around /bin/true, from
@@ -18,18 +18,7 @@ func BenchmarkStart(b *testing.B) {
 			rt, n := newRuntime(b, kind), 0
 			for b.Loop() {
 				n++
-				box, err := rt.Start(b.Context(), sandbox.Spec{ID: "bench-" + strconv.Itoa(n), Identity: identity(), Home: "/home/agent", Network: sandbox.NetworkGateway})
-				if err != nil {
-					b.Fatal(err)
-				}
-				p, err := box.Exec(b.Context(), sandbox.Command{Argv: []string{"/bin/true"}})
-				if err != nil {
-					b.Fatal(err)
-				}
-				if exit, err := p.Wait(); err != nil || exit.Code != 0 {
-					b.Fatal(exit, err)
-				}
-				if err := box.Close(); err != nil {
+				if err := runtimetest.Once(b.Context(), runtimetest.Subject{Runtime: rt, Identity: identity()}, "bench-"+strconv.Itoa(n)); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -1,7 +1,6 @@
 package docker_test
 
 import (
-	"bufio"
 	"context"
 	"os"
 	"path/filepath"
@@ -10,9 +9,9 @@ import (
 	"syscall"
 	"testing"
 
-	"agentprocess/internal/execx"
 	"agentprocess/internal/runtime/docker"
 	"agentprocess/internal/runtime/enginetest"
+	"agentprocess/internal/runtime/runtimetest"
 	"agentprocess/internal/sandbox"
 )
 
@@ -30,20 +29,7 @@ func supervise(args []string) (bool, int) {
 	if err != nil {
 		return true, 3
 	}
-	box, err := rt.Start(ctx, crashSpec(args[5], args[4]))
-	if err != nil {
-		return true, 4
-	}
-	p, err := box.Exec(ctx, sandbox.Command{
-		Argv: []string{"/bin/sh", "-c", "trap '' TERM HUP INT; setsid sleep 100000 & echo ready; sleep 100000"}, Stdout: os.Stdout,
-	})
-	if err != nil {
-		return true, 5
-	}
-	if _, err := p.Wait(); err != nil {
-		return true, 6
-	}
-	return true, 0
+	return true, runtimetest.Supervise(ctx, rt, crashSpec(args[5], args[4]))
 }
 
 // crashSpec is a sandbox with all that an engine can be left with.
@@ -95,20 +81,7 @@ func TestSupervisorKilled(t *testing.T) {
 // end of every program inside.
 func kill(t *testing.T, kind docker.Kind, e *enginetest.Engine, state, id string) {
 	t.Helper()
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	proc, err := execx.Start(t.Context(), execx.Cmd{Argv: []string{"/proc/self/exe", superviseVerb, string(kind), e.Host, state, id}, Stdout: w, Env: os.Environ()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if line, err := bufio.NewReader(r).ReadString('\n'); err != nil || line != "ready\n" {
-		t.Fatalf("supervisor said %q, %v: %v", line, err, proc.Wait())
-	}
+	proc, r := runtimetest.Supervisor(t, superviseVerb, string(kind), e.Host, state, id)
 	if err := proc.Signal(syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}

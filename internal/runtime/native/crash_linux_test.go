@@ -1,9 +1,7 @@
 package native_test
 
 import (
-	"bufio"
 	"context"
-	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -13,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"agentprocess/internal/execx"
 	"agentprocess/internal/runtime/native"
+	"agentprocess/internal/runtime/runtimetest"
 	"agentprocess/internal/sandbox"
 )
 
@@ -33,21 +31,7 @@ func supervise(args []string) (bool, int) {
 	if err != nil {
 		return true, 3
 	}
-	box, err := rt.Start(ctx, sandbox.Spec{ID: args[3], Identity: id, Home: "/home/agent", Network: sandbox.NetworkGateway})
-	if err != nil {
-		return true, 4
-	}
-	p, err := box.Exec(ctx, sandbox.Command{
-		Argv: []string{"/bin/sh", "-c", "trap '' TERM HUP INT; setsid sleep 100000 & echo ready; sleep 100000"}, Stdout: os.Stdout,
-	})
-	if err != nil {
-		return true, 5
-	}
-	_, err = p.Wait()
-	if err != nil {
-		return true, 6
-	}
-	return true, 0
+	return true, runtimetest.Supervise(ctx, rt, sandbox.Spec{ID: args[3], Identity: id, Home: "/home/agent", Network: sandbox.NetworkGateway})
 }
 
 // children are the host process ids of a process's children.
@@ -89,20 +73,7 @@ func TestSupervisorKilled(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	state, id := t.TempDir(), "killed-"+strconv.Itoa(os.Getpid())
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	proc, err := execx.Start(ctx, execx.Cmd{Argv: []string{"/proc/self/exe", superviseVerb, state, id}, Stdout: w, Env: os.Environ()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if line, err := bufio.NewReader(r).ReadString('\n'); err != nil || line != "ready\n" {
-		t.Fatalf("supervisor said %q, %v: %v", line, err, proc.Wait())
-	}
+	proc, _ := runtimetest.Supervisor(t, superviseVerb, state, id)
 	inits := children(proc.PID())
 	if len(inits) != 1 {
 		t.Fatalf("supervisor has children %v", inits)
@@ -161,16 +132,7 @@ func TestManyAtOnce(t *testing.T) {
 	done := make(chan error, 20)
 	for i := range cap(done) {
 		go func() {
-			box, err := rt.Start(t.Context(), sandbox.Spec{ID: "many-" + strconv.Itoa(os.Getpid()) + "-" + strconv.Itoa(i), Identity: id, Network: sandbox.NetworkGateway})
-			if err != nil {
-				done <- err
-				return
-			}
-			p, err := box.Exec(t.Context(), sandbox.Command{Argv: []string{"/bin/true"}})
-			if err == nil {
-				_, err = p.Wait()
-			}
-			done <- errors.Join(err, box.Close())
+			done <- runtimetest.Once(t.Context(), runtimetest.Subject{Runtime: rt, Identity: id}, "many-"+strconv.Itoa(os.Getpid())+"-"+strconv.Itoa(i))
 		}()
 	}
 	for range cap(done) {

@@ -48,18 +48,7 @@ func TestConformance(t *testing.T) {
 func BenchmarkStart(b *testing.B) {
 	rt, id := newRuntime(b)
 	for b.Loop() {
-		box, err := rt.Start(b.Context(), sandbox.Spec{ID: "bench", Identity: id, Home: "/home/agent", Network: sandbox.NetworkGateway})
-		if err != nil {
-			b.Fatal(err)
-		}
-		p, err := box.Exec(b.Context(), sandbox.Command{Argv: []string{"/bin/true"}})
-		if err != nil {
-			b.Fatal(err)
-		}
-		if exit, err := p.Wait(); err != nil || exit.Code != 0 {
-			b.Fatal(exit, err)
-		}
-		if err := box.Close(); err != nil {
+		if err := runtimetest.Once(b.Context(), runtimetest.Subject{Runtime: rt, Identity: id}, "bench"); err != nil {
 			b.Fatal(err)
 		}
 	}

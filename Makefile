@@ -23,11 +23,13 @@ demo: build ## the whole thing on a copy of example/, without an account
 test: build ## all tests; those that need what this machine lacks are skipped, with CI=true they fail
 	./scripts/test-setup
 	$(GO) test -timeout 40m ./...
+	cd third_party/reference && $(GO) test ./...
 
 check: lint race ## everything that can be said without running a sandbox
 	$(GO) vet ./...
 	@fixes="$$($(GO) fix -diff ./...)"; if [ -n "$$fixes" ]; then echo "$$fixes"; echo "check: run go fix ./..." >&2; exit 1; fi
 	$(GO) mod tidy -diff
+	cd third_party/reference && $(GO) vet ./... && $(GO) mod tidy -diff
 	$(GO) test -count=1 ./internal/arch/...
 
 fmt: ## rewrite the source as the formatters want it

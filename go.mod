@@ -61,3 +61,5 @@ require (
 	modernc.org/mathutil v1.7.1 // indirect
 	modernc.org/memory v1.12.1 // indirect
 )
+
+replace github.com/distribution/reference => ./third_party/reference // docs/adr/0008-a-quick-start-with-the-docker-client.md

@@ -108,7 +108,7 @@ func (r *Repository) Merge(ctx context.Context, o MergeOptions) (out Landed, err
 			return err
 		}
 		out.To, out.Entry, out.Paths, out.Unsigned = to, e.ID, t.paths(), m.unsigned
-		out.Hooks = r.mergeHooks()
+		out.Hooks = r.ownHooks("pre-merge-commit", "prepare-commit-msg", "commit-msg", "post-merge")
 		if err := r.describe(ctx, &out, t); err != nil {
 			return err
 		}
@@ -284,17 +284,14 @@ func (m *merge) write(ctx context.Context, tree string, parents ...string) (stri
 	return commit, nil
 }
 
-// mergeHooks are hooks of the person's that git merge runs.
-func (r *Repository) mergeHooks() []string {
+// ownHooks are those of the person's hooks of these names that git would run.
+func (r *Repository) ownHooks(names ...string) []string {
 	dir := firstOf(r.settings.value("core.hookspath"), filepath.Join(r.CommonDir, "hooks"))
 	if !filepath.IsAbs(dir) {
 		dir = filepath.Join(firstOf(r.Here, r.CommonDir), dir)
 	}
-	var names []string
-	for _, name := range []string{"pre-merge-commit", "prepare-commit-msg", "commit-msg", "post-merge"} {
-		if info, err := os.Stat(filepath.Join(dir, name)); err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o111 != 0 {
-			names = append(names, name)
-		}
-	}
-	return names
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+		info, err := os.Stat(filepath.Join(dir, name))
+		return err != nil || !info.Mode().IsRegular() || info.Mode().Perm()&0o111 == 0
+	})
 }

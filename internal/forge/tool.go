@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"agentprocess/internal/execx"
@@ -50,7 +51,7 @@ func Find(ctx context.Context, p Place, dir string, environ []string) *Tool {
 		if path == "" {
 			continue
 		}
-		t := &Tool{Name: name, path: path, dir: dir, env: append(environ[:len(environ):len(environ)],
+		t := &Tool{Name: name, path: path, dir: dir, env: append(slices.Clip(environ),
 			"GH_PROMPT_DISABLED=1", "GH_NO_UPDATE_NOTIFIER=1", "NO_PROMPT=1", "GLAB_CHECK_UPDATE=false", "NO_COLOR=1", "PAGER=cat")}
 		if p.Kind() != Unknown {
 			return t
@@ -156,7 +157,7 @@ func (t *Tool) run(ctx context.Context, stdin string, args ...string) ([]byte, e
 
 // firstURL finds the address in what a tool printed.
 func firstURL(text string) string {
-	for _, word := range strings.Fields(text) {
+	for word := range strings.FieldsSeq(text) {
 		if u, err := url.Parse(word); err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" {
 			return word
 		}

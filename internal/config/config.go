@@ -31,6 +31,10 @@ type Config struct {
 	// Notify is a command and its arguments, run with one more that says what a
 	// person is asked; empty means none.
 	Notify []string
+	// Proxy is the proxy of the host's network, "none" for none whatever the
+	// environment says; empty means what that says. NoProxy is what is reached
+	// without.
+	Proxy, NoProxy string
 	// Import says what is done about what an agent's commits bring.
 	Import inspect.Policy
 }

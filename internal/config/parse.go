@@ -58,6 +58,8 @@ func settings() []setting {
 		{"pids", func(c *Config, v value) error { return v.count(&c.Limits.PIDs) }},
 		{"cpus", func(c *Config, v value) error { return v.number(&c.Limits.CPUs) }},
 		{"disk", func(c *Config, v value) error { return v.size(&c.Limits.DiskBytes) }},
+		{"proxy", func(c *Config, v value) error { return v.str(&c.Proxy) }},
+		{"no-proxy", func(c *Config, v value) error { return v.str(&c.NoProxy) }},
 		{"notify", func(c *Config, v value) error { return v.command(&c.Notify) }},
 	}, importSettings()...)
 }

@@ -38,6 +38,9 @@ type Config struct {
 	// Resolver and Dialer are the host's own when nil.
 	Resolver Resolver
 	Dialer   Dialer
+	// Upstream is how the host's own network is left; nil is directly. Names
+	// with a fixed address are dialled directly all the same.
+	Upstream *Upstream
 	// UpstreamRoots verify hosts whose TLS is opened; nil is the system's.
 	UpstreamRoots *x509.CertPool
 	// Record gets each connection, request or lookup when it ended. It is

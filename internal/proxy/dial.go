@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -29,6 +30,11 @@ var errNoAddress = errors.New("it has no address")
 func (s *Server) dial(ctx context.Context, host string, port uint16) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Limits.Dial)
 	defer cancel()
+	if _, fixed := s.cfg.Resolve[host]; !fixed {
+		if p := s.cfg.Upstream.connection(host, port); p != nil {
+			return s.dialVia(ctx, p, host, port)
+		}
+	}
 	candidates, err := s.candidates(ctx, host, port)
 	if err != nil {
 		return nil, err
@@ -57,20 +63,15 @@ func (s *Server) candidates(ctx context.Context, host string, port uint16) ([]ne
 	if err != nil {
 		return nil, fmt.Errorf("resolve %q: %w", host, err)
 	}
-	var v4, v6 []netip.AddrPort
 	var bad error
-	for _, addr := range addrs {
-		addr = addr.Unmap() // an A record may come as ::ffff:a.b.c.d
-		if err := policy.CheckAddress(addr); err != nil {
+	addrs = slices.DeleteFunc(slices.Clone(addrs), func(addr netip.Addr) bool {
+		err := policy.CheckAddress(addr.Unmap())
+		if err != nil {
 			bad = err
-			continue
 		}
-		if at := netip.AddrPortFrom(addr, port); addr.Is4() {
-			v4 = append(v4, at)
-		} else {
-			v6 = append(v6, at)
-		}
-	}
+		return err != nil
+	})
+	v4, v6 := families(addrs, port)
 	out := interleave(v6, v4)
 	switch {
 	case len(out) > 0:
@@ -79,6 +80,19 @@ func (s *Server) candidates(ctx context.Context, host string, port uint16) ([]ne
 		return nil, guarded(host, bad)
 	}
 	return nil, fmt.Errorf("resolve %q: %w", host, errNoAddress)
+}
+
+// families sorts addresses by their family.
+func families(addrs []netip.Addr, port uint16) (v4, v6 []netip.AddrPort) {
+	for _, addr := range addrs {
+		addr = addr.Unmap() // an A record may come as ::ffff:a.b.c.d
+		if at := netip.AddrPortFrom(addr, port); addr.Is4() {
+			v4 = append(v4, at)
+		} else {
+			v6 = append(v6, at)
+		}
+	}
+	return v4, v6
 }
 
 // guarded is the denial of a name all of whose addresses are refused. The

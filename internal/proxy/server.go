@@ -33,6 +33,7 @@ type Server struct {
 	transport versions
 	reverse   *httputil.ReverseProxy
 	slots     chan struct{} // one per connection
+	glances   glances
 	pipes     *pipes
 	refusals  chan struct{} // one per connection that is told there is no room
 	work      sync.WaitGroup
@@ -74,7 +75,7 @@ func New(cfg Config) (*Server, error) {
 	if err := s.openHosts(); err != nil {
 		return nil, err
 	}
-	s.transport = versions{h1: s.newTransport(false), h2: s.newTransport(true)}
+	s.transport = versions{h1: s.newTransport(false), h2: s.newTransport(true), plain: s.newForwarding()}
 	s.reverse = s.newReverse()
 	return s, nil
 }
@@ -109,10 +110,16 @@ func (s *Server) openHosts() error {
 
 // versions speaks to a host the version of HTTP that the client speaks to us:
 // what works directly works through us, and nothing is translated.
-type versions struct{ h1, h2 *http.Transport }
+type versions struct {
+	h1, h2 *http.Transport
+	plain  forwarding
+}
 
 // RoundTrip implements http.RoundTripper.
 func (v versions) RoundTrip(req *http.Request) (*http.Response, error) {
+	if v.plain.takes(req) {
+		return v.plain.RoundTrip(req)
+	}
 	if req.ProtoMajor == 2 {
 		return v.h2.RoundTrip(req)
 	}
@@ -122,6 +129,7 @@ func (v versions) RoundTrip(req *http.Request) (*http.Response, error) {
 func (v versions) closeIdle() {
 	v.h1.CloseIdleConnections()
 	v.h2.CloseIdleConnections()
+	v.plain.CloseIdleConnections()
 }
 
 // newTransport is the way to hosts, in HTTP/2 where they offer it if h2 is set.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -117,7 +118,7 @@ func (s *Service) secrets() secret.Store {
 func (s *Service) checker(resolve map[string]proxy.Target, fresh bool) secret.Checker {
 	dialer := &net.Dialer{Timeout: 5 * time.Second}
 	transport := &http.Transport{
-		Proxy: http.ProxyFromEnvironment, TLSClientConfig: &tls.Config{RootCAs: s.UpstreamRoots, MinVersion: tls.VersionTLS12},
+		Proxy: s.leave(resolve), TLSClientConfig: &tls.Config{RootCAs: s.roots(), MinVersion: tls.VersionTLS12},
 		ForceAttemptHTTP2: true, DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			return dialer.DialContext(ctx, network, resolved(resolve, addr))
@@ -125,6 +126,18 @@ func (s *Service) checker(resolve map[string]proxy.Target, fresh bool) secret.Ch
 	}
 	return secret.Checker{
 		Client: &http.Client{Transport: transport}, Cache: s.secrets().CheckFile(), UID: os.Geteuid(), Now: s.Now, Fresh: fresh,
+	}
+}
+
+// leave is the way out of the host's network for what we ask ourselves, the
+// same as the gateway's.
+func (s *Service) leave(resolve map[string]proxy.Target) func(*http.Request) (*url.URL, error) {
+	up, err := s.upstream()
+	return func(req *http.Request) (*url.URL, error) {
+		if _, fixed := resolve[strings.ToLower(req.URL.Hostname())]; fixed || err != nil {
+			return nil, err
+		}
+		return up.For(req.URL)
 	}
 }
 

@@ -29,6 +29,7 @@ type checked struct {
 	// credentials are swapped in by the gateway; the agent has stand-ins.
 	credentials []proxy.Credential
 	env         []string // the person's --env, resolved
+	upstream    *proxy.Upstream
 	// secretEnv and files hold the placeholders of the person's secrets.
 	secretEnv    []string
 	files        []sandbox.File
@@ -65,6 +66,9 @@ func (s *Service) check(ctx context.Context, o StartOptions) (*checked, error) {
 		return nil, err
 	}
 	if c.env, err = s.resolveEnv(o.Env); err != nil {
+		return nil, err
+	}
+	if err := s.leaveBy(c); err != nil {
 		return nil, err
 	}
 	if _, err := workspace.ParseScope(o.Scope); err != nil {

@@ -66,7 +66,7 @@ func (x *session) openGateway() (string, error) {
 	set := policy.NewSet(x.chk.rules)
 	n.proxy, err = proxy.New(proxy.Config{
 		Policy: set, Credentials: x.chk.credentials, Resolve: x.opts.Resolve,
-		UpstreamRoots: x.svc.UpstreamRoots, Record: x.recordRequest, Now: x.svc.Now,
+		Upstream: x.chk.upstream, UpstreamRoots: x.svc.roots(), Record: x.recordRequest, Now: x.svc.Now,
 	})
 	if err != nil {
 		return "", err
@@ -167,7 +167,7 @@ func (x *session) closeInside() error {
 func (x *session) files(toolPath string) ([]sandbox.File, error) {
 	files := append(slices.Clone(x.chk.plan.Files), x.chk.files...)
 	ca := x.net.proxy.CAPEM()
-	if len(ca) == 0 {
+	if len(ca) == 0 && !x.svc.ownTrust() {
 		return files, nil
 	}
 	java := hasJava(toolPath)

@@ -36,7 +36,11 @@ func (s *Service) loginSandbox(ctx context.Context, rt sandbox.Runtime, cli agen
 	if err != nil {
 		return nil, nil, err
 	}
-	egress, err := proxy.New(proxy.Config{Policy: policy.NewSet(rules), UpstreamRoots: s.UpstreamRoots, Record: func(audit.Request) {}, Now: s.Now})
+	up, err := s.upstream()
+	if err != nil {
+		return nil, nil, err
+	}
+	egress, err := proxy.New(proxy.Config{Policy: policy.NewSet(rules), Upstream: up, UpstreamRoots: s.roots(), Record: func(audit.Request) {}, Now: s.Now})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -184,15 +184,3 @@ func carrier(n secret.Named) proxy.Credential {
 		return proxy.Credential{Header: "Authorization", Prefix: "Bearer "}
 	}
 }
-
-// refuseRevealed refuses to put inside by --env what is bound as a secret.
-func (c *checked) refuseRevealed() error {
-	for _, kv := range c.env {
-		name, value, _ := strings.Cut(kv, "=")
-		if slices.ContainsFunc(c.secretValues, func(s policy.Secret) bool { return strings.Contains(value, s.Reveal()) }) {
-			return sandbox.Fail(sandbox.CodeUsage, fmt.Errorf("--env %s holds a secret that is bound to hosts: the agent would have it", name),
-				"leave it out: the agent has a placeholder in a variable")
-		}
-	}
-	return nil
-}

@@ -50,10 +50,14 @@ func trustEnv(java bool) []string {
 	return env
 }
 
-// trustFiles are the certificates that are trusted inside: the gateway's, and
-// those of this host for hosts that are not opened.
+// trustFiles are the certificates that are trusted inside: the gateway's, if
+// it opens any host, and those of this host for hosts that are not opened.
 func (s *Service) trustFiles(ca []byte, java bool) ([]sandbox.File, error) {
+	ca = append(s.extraCAs(), ca...)
 	bundle := append(append(systemBundle(s), '\n'), ca...)
+	if len(ca) == 0 { // no host is opened: Node is told what the others are
+		ca = bundle
+	}
 	files := []sandbox.File{{Path: caPath, Data: ca}, {Path: bundlePath, Data: bundle}}
 	seen := map[string]bool{}
 	for _, path := range systemStores() {
@@ -101,11 +105,53 @@ func hasJava(toolPath string) bool {
 	return false
 }
 
+// ownVar and extraVar are the variables by which a person says what this host trusts: in
+// place of the system's certificates, and besides them, as Claude Code and all
+// of Node read it.
+const (
+	ownVar   = "SSL_CERT_FILE"
+	extraVar = "NODE_EXTRA_CA_CERTS"
+)
+
+// ownTrust reports whether this host trusts something that the files which the
+// sandbox has from it do not say.
+func (s *Service) ownTrust() bool {
+	_, own := s.lookup(ownVar)
+	return own || len(s.extraCAs()) > 0
+}
+
+// extraCAs are the certificates that this host trusts besides the system's.
+func (s *Service) extraCAs() []byte {
+	path, ok := s.lookup(extraVar)
+	if !ok || path == "" {
+		return nil
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil // so do the programs that this is for
+	}
+	return append(bytes.TrimSpace(data), '\n')
+}
+
+// roots verify hosts whose TLS is opened; nil is the system's.
+func (s *Service) roots() *x509.CertPool {
+	extra := s.extraCAs()
+	if s.UpstreamRoots != nil || len(extra) == 0 {
+		return s.UpstreamRoots
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		return nil
+	}
+	pool.AppendCertsFromPEM(extra)
+	return pool
+}
+
 // systemBundle reads the certificates that this host trusts, which stay
 // trusted inside for hosts that are not opened.
 func systemBundle(s *Service) []byte {
 	paths := systemStores()
-	if own, ok := s.lookup("SSL_CERT_FILE"); ok {
+	if own, ok := s.lookup(ownVar); ok {
 		paths = append([]string{own}, paths...)
 	}
 	for _, path := range paths {

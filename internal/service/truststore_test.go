@@ -69,6 +69,47 @@ func TestTrustFiles(t *testing.T) {
 	}
 }
 
+// The certificates that a network puts in front of everything are trusted
+// inside and by the gateway as they are on the host.
+func TestExtraCertificatesOfTheHost(t *testing.T) {
+	a, err := scripted.NewAuthority(time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	extra := filepath.Join(t.TempDir(), "extra.pem")
+	if err := os.WriteFile(extra, a.PEM(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	plain := New(Deps{Environ: []string{"NODE_EXTRA_CA_CERTS="}})
+	if plain.ownTrust() || plain.roots() != nil {
+		t.Errorf("without extra certificates: own trust %t, roots %v, want the system's", plain.ownTrust(), plain.roots())
+	}
+	s := New(Deps{Environ: []string{"SSL_CERT_FILE=" + os.DevNull, "NODE_EXTRA_CA_CERTS=" + extra}})
+	if !s.ownTrust() {
+		t.Error("extra certificates are not seen")
+	}
+	files, err := s.trustFiles(nil, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		if !bytes.Contains(f.Data, bytes.TrimSpace(a.PEM())) {
+			t.Errorf("%s holds nothing of the host's own", f.Path)
+		}
+	}
+	leaf, err := a.Certificate("api.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(leaf.Certificate[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := cert.Verify(x509.VerifyOptions{DNSName: "api.example", Roots: s.roots()}); err != nil {
+		t.Errorf("the gateway does not trust what the host does: %v", err)
+	}
+}
+
 func TestTrustEnvNamesFilesThatAreThere(t *testing.T) {
 	for _, java := range []bool{false, true} {
 		env := trustEnv(java)

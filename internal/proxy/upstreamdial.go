@@ -122,6 +122,7 @@ func askHTTP(p *proxyURL, conn net.Conn, authority string) (net.Conn, error) {
 	if err != nil {
 		return nil, &proxyError{"did not answer", err}
 	}
+	defer func() { discard(res.Body.Close()) }() // which is empty, and not the connection
 	if res.StatusCode != http.StatusOK {
 		return nil, refusedBy(res.StatusCode)
 	}

@@ -11,6 +11,9 @@ UNIT     = $(shell $(GO) list ./internal/... | grep -v -e /runtime/ -e /workspac
 BENCHED  = $(shell grep -rl --include='*_test.go' '^func Benchmark' internal | xargs -n1 dirname | sort -u | sed 's|^|./|')
 
 export CGO_ENABLED = 0
+# One set of compiled packages for the build, the tests and an ordinary user's
+# copy of the tree: paths would make each of them compile everything again.
+export GOFLAGS := $(GOFLAGS) -trimpath
 
 .PHONY: build demo test check fmt lint race cross bench redteam-git fuzz sizes clean
 

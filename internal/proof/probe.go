@@ -17,8 +17,10 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// patience bounds each attempt: a denial takes at most 1 s by design.
-const patience = time.Second
+// patience bounds each attempt. A denial takes at most a second by design, but
+// this process may have to wait longer for a processor when twenty others
+// start; an attempt without an answer counts as open and ends the run.
+const patience = 5 * time.Second
 
 // maxLine bounds the status line of the proxy, in bytes.
 const maxLine = 1 << 10

@@ -23,8 +23,9 @@ import (
 // agentHome is the home directory inside.
 const agentHome = "/home/agent"
 
-// proofTime bounds the proof at start; each attempt in it has a second.
-const proofTime = 10 * time.Second
+// proofTime bounds the proof at start: on a busy machine the probe may wait for
+// a processor, and each attempt in it has some seconds.
+const proofTime = 30 * time.Second
 
 // recordTime bounds the wait for the gateway's own record of what the probe
 // saw, which follows at once when it is really our gateway.

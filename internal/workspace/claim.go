@@ -145,7 +145,7 @@ func parseRefs(out []byte) (map[string]string, error) {
 func (r *Repository) WorktreePath(name string) string { return filepath.Join(r.WorktreesDir, name) }
 
 // undoTime bounds what must still be done after its caller was called off.
-const undoTime = 30 * time.Second
+const undoTime = 2 * time.Minute
 
 // Release gives the name back when a start came to nothing: branch and pin go
 // away, unless the branch moved on, which means that there is work on it. It

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -165,28 +166,40 @@ func (p *Plan) command(r Request, trusted project) {
 
 // provider sets where the API is and with what the CLI goes there.
 func (p *Plan) provider(r Request) error {
-	if rules := cloudRules(r.Env); rules != nil {
+	if p.Rules = cloudRules(r.Env); p.Rules != nil {
 		// Bedrock and Vertex sign each request with the user's own credentials,
 		// which are inside because the user let them in.
-		p.Rules = rules
 		return nil
 	}
-	base := lookup(r.Env, envBaseURL)
-	if base == "" {
-		base = lookup(r.Environ, envBaseURL)
-	}
-	if base == "" {
-		base = defaultAPI
-	}
-	api, err := parseEndpoint(base)
+	api, err := claudeAPI(r.Environ, r.Env)
 	if err != nil {
-		return sandbox.Fail(sandbox.CodeUsage, fmt.Errorf("%s: %w", envBaseURL, err), "set it to a URL such as "+defaultAPI+", or unset it")
+		return err
 	}
 	p.API, p.Rules = api, []string{api.Rule()}
 	if r.Credential.Env != "" {
 		p.Env = append(p.Env, r.Credential.Env+"="+r.Credential.Value)
 	}
 	return nil
+}
+
+// claudeAPI is where the API is.
+func claudeAPI(environ, env []string) (Endpoint, error) {
+	base := cmp.Or(lookup(env, envBaseURL), lookup(environ, envBaseURL), defaultAPI)
+	api, err := parseEndpoint(base)
+	if err != nil {
+		return api, sandbox.Fail(sandbox.CodeUsage, fmt.Errorf("%s: %w", envBaseURL, err), "set it to a URL such as "+defaultAPI+", or unset it")
+	}
+	return api, nil
+}
+
+// ClaudeRules are the egress rules that Claude Code cannot work without, in the
+// user's environment and with the variables that are let through.
+func ClaudeRules(environ, env []string) ([]string, error) {
+	if rules := cloudRules(env); rules != nil {
+		return rules, nil
+	}
+	api, err := claudeAPI(environ, env)
+	return []string{api.Rule()}, err
 }
 
 // cloudRules are the hosts of the cloud that the user's environment chooses to

@@ -98,6 +98,13 @@ func (a *Asker) put(ctx context.Context, q Question) (Question, error) {
 	return q, err
 }
 
+// Queue leaves a question for a person about what was denied already.
+func Queue(ctx context.Context, book Book, q Question, now time.Time) error {
+	q.Created, q.Unattended = now.UTC(), true
+	_, err := (&Asker{Book: book}).put(ctx, q)
+	return err
+}
+
 // wait gives the first answer there is, from wherever.
 func (a *Asker) wait(ctx context.Context, q Question, wait time.Duration) Answer {
 	prompt, stop := context.WithCancelCause(ctx)

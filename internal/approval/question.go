@@ -11,8 +11,11 @@ import (
 	"agentprocess/internal/sandbox"
 )
 
-// KindTool is the kind of questions about a tool call.
-const KindTool = "tool"
+// The kinds of questions there are.
+const (
+	KindTool   = "tool"   // about a tool call
+	KindEgress = "egress" // about a line of the egress list, which Detail is; it was denied at once
+)
 
 // What a question may say at most, in bytes; more is cut, see bounded.
 const (

@@ -40,6 +40,10 @@ func Decode(e Event) (Payload, error) {
 		return decode[OwnHook](e)
 	case Held{}.EventKind():
 		return decode[Held](e)
+	case EgressRules{}.EventKind():
+		return decode[EgressRules](e)
+	case EgressChange{}.EventKind():
+		return decode[EgressChange](e)
 	case Request{}.EventKind():
 		return decode[Request](e)
 	case Commit{}.EventKind():

@@ -8,15 +8,19 @@ import (
 	"github.com/spf13/cobra"
 
 	"agentprocess/internal/approval"
+	"agentprocess/internal/service"
 	"agentprocess/internal/term"
 )
 
 func newCmdPolicyAnswer(d *deps, o policyOptions) *cobra.Command {
-	return &cobra.Command{
+	var scope scopeFlags
+	cmd := &cobra.Command{
 		Use:   "answer ID allow|deny [REASON]",
 		Short: "Answer a question of an agent",
 		Long: `answer answers one of the questions that pending lists. The first answer counts.
-The agent's model reads the REASON of a denial, and can go on by it.` + exitStatus(
+The agent's model reads the REASON of a denial, and can go on by it. A yes to what
+an agent wants to reach counts within a second, for the rest of its run, or as
+--once or --project say; see allow.` + exitStatus(
 			"\n  14  there is no such question"),
 		Example: `  agent-process policy answer q-7k2mf allow
   agent-process policy answer q-7k2mf deny "use the staging registry"`,
@@ -29,9 +33,18 @@ The agent's model reads the REASON of a denial, and can go on by it.` + exitStat
 			if err != nil {
 				return err
 			}
-			return runPolicyAnswer(cmd.Context(), d, o, id, answer)
+			a := service.AnswerOptions{Answer: answer, Dir: "."}
+			if a.Scope, err = scope.read(cmd, ""); err != nil {
+				return err
+			}
+			if a.Scope != "" && !a.Allow {
+				return usage(cmd, "--%s is for allow", a.Scope)
+			}
+			return runPolicyAnswer(cmd.Context(), d, o, id, a)
 		},
 	}
+	scope.flags(cmd)
+	return cmd
 }
 
 // answerArgs reads ID, the word and the reason.
@@ -53,7 +66,7 @@ func answerArgs(cmd *cobra.Command, args []string) (id string, a approval.Answer
 	return args[0], a, nil
 }
 
-func runPolicyAnswer(ctx context.Context, d *deps, o policyOptions, id string, a approval.Answer) error {
+func runPolicyAnswer(ctx context.Context, d *deps, o policyOptions, id string, a service.AnswerOptions) error {
 	svc, err := o.open(ctx)
 	if err != nil {
 		return err

@@ -19,7 +19,8 @@ func newCmdPolicyPending(d *deps, o policyOptions) *cobra.Command {
 		Short: "List what agents ask and nobody has answered yet",
 		Long: `pending lists the questions of all your agents, in every repository, oldest
 first. A question that nobody answers in time is a no. Those of unattended
-agents were denied at once: a yes to one lets the agent's next try pass, once.` + exitStatus(),
+agents were denied at once: a yes to one lets the agent's next try pass, once. So
+was what an agent wanted to reach and may not: a yes to that lets it from now on.` + exitStatus(),
 		Args: exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runPolicyPending(cmd.Context(), d, o, json)
@@ -75,6 +76,9 @@ func (d *deps) printPending(questions []approval.Question, now time.Time) {
 
 // waits says how long a question waits.
 func waits(q approval.Question, now time.Time) string {
+	if q.Kind == approval.KindEgress {
+		return "denied; yes lets it, for the rest of its run (or --once, --project)"
+	}
 	if q.Unattended {
 		return "denied, nobody was there; yes is for its next try"
 	}

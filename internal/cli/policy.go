@@ -19,8 +19,9 @@ import (
 // policyService is what the commands below `policy` need.
 type policyService interface {
 	Pending(ctx context.Context) ([]approval.Question, error)
-	Answer(ctx context.Context, id string, a approval.Answer) error
+	Answer(ctx context.Context, id string, o service.AnswerOptions) error
 	PolicyRules(ctx context.Context, q service.PolicyQuery) ([]toolpolicy.RuleInfo, error)
+	egressService
 }
 
 // policyOptions are where `policy` gets its service and the time.
@@ -32,15 +33,16 @@ type policyOptions struct {
 func newCmdPolicy(d *deps, o policyOptions) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "policy",
-		Short: "See the rules agents are held to, and answer what they ask",
-		Long: `policy shows the rules that judge an agent's tool calls, lists the questions
-they put to a person, and answers them.` + exitStatus(),
+		Short: "See, explain and test the rules agents are held to, and answer what they ask",
+		Long: `policy shows the rules that judge what an agent reaches and its tool calls,
+explains and tests them, lists the questions they put to a person, and answers
+them.` + exitStatus(),
 		Args: knownCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		// As many letters may be wrong in a word for it to be suggested.
 		SuggestionsMinimumDistance: 2,
 	}
-	cmd.AddCommand(newCmdPolicyShow(d, o), newCmdPolicyPending(d, o), newCmdPolicyAnswer(d, o))
+	cmd.AddCommand(newCmdPolicyShow(d, o), newCmdPolicyExplain(d, o), newCmdPolicyTest(d, o), newCmdPolicyPending(d, o), newCmdPolicyAnswer(d, o))
 	return cmd
 }
 
@@ -50,10 +52,11 @@ func newCmdPolicyShow(d *deps, o policyOptions) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show [NAME]",
 		Short: "Show the rules in force: built in, yours, the project's",
-		Long: `show lists every rule that judges tool calls, with its action, where it stands
-and why: those that an agent runs under, or without NAME those that an agent
-would start with now. Rules that are switched off or ignored are listed with
-the reason. A rule is switched off by its name, with disable = ["RULE"] in
+		Long: `show lists what may be reached, line by line, with the layer and the place of each
+line, and every rule that judges tool calls, with its action, where it stands and
+why: those that an agent runs under, or without NAME those that an agent would
+start with now. Rules that are switched off or ignored are listed with the
+reason. A rule is switched off by its name, with disable = ["RULE"] in
 policy.toml.` + exitStatus(exitRepository, exitNotFound, "\n  15  a policy.toml is wrong"),
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 1 {
@@ -65,13 +68,18 @@ policy.toml.` + exitStatus(exitRepository, exitNotFound, "\n  15  a policy.toml 
 			if len(args) == 1 {
 				q.Name = args[0]
 			}
-			rules, err := o.rules(cmd.Context(), q)
+			egress, rules, err := o.rules(cmd.Context(), q)
 			switch {
 			case err != nil:
 				return err
 			case json:
-				return report.JSON(d.streams.Out, ruleViews(rules))
-			case full:
+				return report.JSON(d.streams.Out, policyView{egressViews(egress), ruleViews(rules)})
+			}
+			if err := d.printEgress(egress, full); err != nil {
+				return err
+			}
+			fmt.Fprintf(d.streams.Out, "\n%s\n", d.streams.Out.Paint().Bold("tool calls"))
+			if full {
 				d.printRulesInFull(rules)
 				return nil
 			}
@@ -85,12 +93,23 @@ policy.toml.` + exitStatus(exitRepository, exitNotFound, "\n  15  a policy.toml 
 }
 
 // rules asks the service.
-func (o policyOptions) rules(ctx context.Context, q service.PolicyQuery) ([]toolpolicy.RuleInfo, error) {
+func (o policyOptions) rules(ctx context.Context, q service.PolicyQuery) (service.EgressList, []toolpolicy.RuleInfo, error) {
 	svc, err := o.open(ctx)
 	if err != nil {
-		return nil, err
+		return service.EgressList{}, nil, err
 	}
-	return svc.PolicyRules(ctx, q)
+	egress, err := svc.EgressRules(ctx, q)
+	if err != nil {
+		return egress, nil, err
+	}
+	rules, err := svc.PolicyRules(ctx, q)
+	return egress, rules, err
+}
+
+// policyView is what show --json gives.
+type policyView struct {
+	Egress []egressView `json:"egress"`
+	Tools  []ruleView   `json:"tools"`
 }
 
 // ruleView is a rule as --json gives it.

@@ -14,6 +14,9 @@ const maxReason = 1000
 
 // ruleText is why a question is asked.
 func ruleText(q approval.Question) string {
+	if q.Kind == approval.KindEgress {
+		return q.Reason
+	}
 	rule := "rule " + q.Rule
 	if q.Source != "" {
 		rule += ", " + q.Source

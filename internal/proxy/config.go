@@ -28,6 +28,9 @@ type Dialer interface {
 
 // Config is what one run's gateway is to be.
 type Config struct {
+	// Agent is the name of whom a denial tells a person how to allow it for;
+	// empty leaves that out.
+	Agent string
 	// Policy is what may be reached at first; nil is nothing.
 	Policy *policy.Set
 	// Credentials name the hosts whose TLS is opened.

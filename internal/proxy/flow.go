@@ -129,6 +129,9 @@ func (f *flow) explain(d *denied) string {
 		fmt.Fprintf(&b, "fix: a person can start the agent with %s\n", d.fix)
 	case d.fix != "":
 		fmt.Fprintf(&b, "fix: a person can add %q to .agent-process/allowlist or start the agent with --allow %s\n", d.fix, d.fix)
+		if f.server.cfg.Agent != "" {
+			fmt.Fprintf(&b, "while it runs: %s\n", policy.AllowCommand(f.server.cfg.Agent, d.fix, f.rec.ID))
+		}
 	}
 	return b.String()
 }

@@ -172,16 +172,27 @@ func (s *Server) CAPEM() []byte {
 }
 
 // SetPolicy changes what may be reached, for everything new at once; what is
-// under way and no longer allowed is cut.
-func (s *Server) SetPolicy(set *policy.Set) {
+// under way and no longer allowed is cut; it says how much that was.
+func (s *Server) SetPolicy(set *policy.Set) int {
 	s.policy.Store(set)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	cut := 0
 	for l := range s.live {
 		if !l.allowed(set) {
 			l.cancel(errNarrowed)
+			cut++
 		}
 	}
+	return cut
+}
+
+// Opens reports whether the TLS of every name of a rule can be opened, which is
+// settled when the server is made.
+func (s *Server) Opens(r policy.Rule) bool {
+	return s.authority != nil && slices.ContainsFunc(s.authority.open, func(o policy.Rule) bool {
+		return o.Pattern() == r.Pattern() || o.Names(r.Name) && (o.Wildcard || !r.Wildcard)
+	})
 }
 
 var (

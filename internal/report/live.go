@@ -135,6 +135,8 @@ func (l *Live) show(p audit.Payload, fresh bool) {
 		l.begin(groupAct, l.held(p)...)
 	case audit.Request:
 		l.request(p, fresh)
+	case audit.EgressChange:
+		l.begin(groupAct, l.egressChange(p)...)
 	case audit.Commit:
 		l.begin(groupAct, l.commit(p)...)
 	case audit.Usage:

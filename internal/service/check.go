@@ -92,7 +92,7 @@ func (s *Service) check(ctx context.Context, o StartOptions) (*checked, error) {
 	if err := s.planAgent(ctx, o, c); err != nil {
 		return nil, err
 	}
-	if c.rules, err = s.rules(o, c); err != nil {
+	if c.rules, err = s.rules(ctx, o, c); err != nil {
 		return nil, err
 	}
 	if err := s.bindSecrets(ctx, o, c); err != nil {

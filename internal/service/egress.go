@@ -1,6 +1,7 @@
 package service
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -25,7 +26,7 @@ type ruleText struct {
 
 // rules gathers who may be talked to: what the agent needs itself, the
 // person's list, the project's list as it is in the base commit, and --allow.
-func (s *Service) rules(o StartOptions, c *checked) ([]policy.Rule, error) {
+func (s *Service) rules(_ context.Context, o StartOptions, c *checked) ([]policy.Rule, error) {
 	user, err := s.userRules()
 	if err != nil {
 		return nil, err

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"agentprocess/internal/audit"
@@ -41,8 +42,10 @@ type network struct {
 	trust    []string // variables that name the gateway's certificates
 	seen     *seen
 	broken   chan error // what must end the run
+	egress   *liveEgress
 	cancel   context.CancelFunc
 	ended    chan error
+	watching sync.WaitGroup
 }
 
 // launch opens the gateway, starts the sandbox and proves it.
@@ -66,10 +69,15 @@ func (x *session) openGateway() (string, error) {
 	}
 	set := policy.NewSet(x.chk.rules)
 	n.proxy, err = proxy.New(proxy.Config{
+		Agent: x.opts.Name,
 		Policy: set, Credentials: x.chk.credentials, Resolve: x.opts.Resolve,
 		Upstream: x.chk.upstream, UpstreamRoots: x.svc.roots(), Record: x.recordRequest, Now: x.svc.Now,
 	})
 	if err != nil {
+		return "", err
+	}
+	x.rec.Record(audit.EgressRules{Rules: recorded(x.chk.rules)})
+	if n.egress, err = x.newLiveEgress(n.proxy); err != nil {
 		return "", err
 	}
 	j, err := x.newJudge()
@@ -100,8 +108,11 @@ func (x *session) recordRequest(r audit.Request) {
 	if x.net.canary.Canary(r) {
 		x.net.seen.add(r)
 		r.Rule = audit.ProofRule
+		x.rec.Record(r)
+		return
 	}
 	x.rec.Record(r)
+	x.net.egress.denied(r)
 }
 
 // startSandbox starts the agent's sandbox and serves its sockets.
@@ -142,16 +153,21 @@ func (n *network) serve(ctx context.Context, box sandbox.Sandbox) {
 	ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	n.ended = make(chan error, 1)
 	go func() { n.ended <- n.gateway.Serve(ctx, box.Sockets()) }()
+	n.watching.Go(func() { n.egress.watch(ctx) })
 }
 
 // close ends the gateway and waits for it; again does nothing.
 func (n *network) close() error {
-	if n == nil || n.cancel == nil {
+	if n == nil {
 		return nil
+	}
+	if n.cancel == nil {
+		return n.egress.close()
 	}
 	n.cancel()
 	n.cancel = nil
-	return <-n.ended
+	n.watching.Wait()
+	return errors.Join(<-n.ended, n.egress.close())
 }
 
 // closeInside ends the gateway, so that nothing gets out any more, then the

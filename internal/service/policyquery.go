@@ -8,4 +8,7 @@ type PolicyQuery struct {
 	Name string
 	// Base is the commit whose policy counts; empty is the run's, or HEAD.
 	Base string
+	// AsTrusted has what the repository brings along count as if somebody had
+	// agreed to it: for looking, never for running.
+	AsTrusted bool
 }

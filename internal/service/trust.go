@@ -2,9 +2,11 @@ package service
 
 import (
 	"context"
+	"fmt"
 	"os/user"
 
 	"agentprocess/internal/approval"
+	"agentprocess/internal/sandbox"
 	"agentprocess/internal/toolpolicy"
 	"agentprocess/internal/trust"
 )
@@ -60,8 +62,17 @@ func (s *Service) Pending(ctx context.Context) ([]approval.Question, error) {
 }
 
 // Answer answers one of them.
-func (s *Service) Answer(ctx context.Context, id string, a approval.Answer) error {
-	return s.Store.AnswerQuestion(ctx, id, a)
+func (s *Service) Answer(ctx context.Context, id string, o AnswerOptions) error {
+	q, given, err := s.Store.Question(ctx, id)
+	switch {
+	case err != nil:
+		return err
+	case q.Kind == approval.KindEgress && given == nil:
+		return s.answerEgress(ctx, q, o)
+	case o.Scope != "":
+		return sandbox.Fail(sandbox.CodeUsage, fmt.Errorf("answer %q: it is no question about what may be reached", id), "leave out --"+string(o.Scope))
+	}
+	return s.Store.AnswerQuestion(ctx, id, o.Answer)
 }
 
 // PolicyRules are the rules that judge the tool calls of an agent.

@@ -23,8 +23,9 @@ func (o StartOptions) weakenings() []string {
 		}
 		all = append(all, fmt.Sprintf("--resolve: %s is dialled at %s, private or not", host, where))
 	}
-	if len(o.Allow) > 0 {
-		all = append(all, "--allow: "+strings.Join(o.Allow, ", ")+" may be reached")
+	wider := slices.DeleteFunc(slices.Clone(o.Allow), func(line string) bool { return strings.HasPrefix(strings.TrimSpace(line), "deny ") })
+	if len(wider) > 0 {
+		all = append(all, "--allow: "+strings.Join(wider, ", ")+" may be reached")
 	}
 	if len(o.Secrets) > 0 {
 		all = append(all, "--secret: "+strings.Join(o.Secrets, ", ")+" may be used, and the hosts of it reached")

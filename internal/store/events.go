@@ -48,6 +48,15 @@ func (s *Store) Events(ctx context.Context, run string, after int64, most int) (
 	return collect(s, rows, err, scanEvent)
 }
 
+// LastSeq is the sequence number of the last event of a run, 0 when it has none.
+func (s *Store) LastSeq(ctx context.Context, run string) (int64, error) {
+	var seq int64
+	if err := s.db.QueryRowContext(ctx, "SELECT coalesce(max(seq), 0) FROM events WHERE run = ?", run).Scan(&seq); err != nil {
+		return 0, s.explain("read events from", err)
+	}
+	return seq, nil
+}
+
 func scanEvent(rows *sql.Rows) (audit.Event, error) {
 	var e audit.Event
 	var at string

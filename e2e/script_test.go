@@ -110,6 +110,7 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"answer":   cmdAnswer,
 		"until":    cmdUntil,
 		"gate":     cmdGate,
+		"stream":   cmdStream,
 		"told":     cmdTold,
 		"heard":    cmdHeard,
 	}

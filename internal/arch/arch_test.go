@@ -79,7 +79,7 @@ func imports() map[string][]string {
 		// The program that runs inside sandboxes.
 		"internal/inside/verb":     {"hook", "proof", "runtime/contained", "runtime/native", "sandbox"},
 		"cmd/agent-process-inside": {"inside/verb"},
-		"docs":                 {}, // the pages that it can print
+		"docs":                     {}, // the pages that it can print
 		// What is not shipped.
 		"internal/seccomp/generate": {},
 		"internal/arch":             {"execx"},

@@ -113,7 +113,7 @@ func (d *deps) printEdited(e service.EgressEdit, done service.EgressEdited, took
 		}
 		line := fmt.Sprintf("%s: %s, in force after %.1f s", term.Visible(e.Name), term.Visible(rule), took.Seconds())
 		if done.Cut > 0 {
-			line += fmt.Sprintf("; %d connections cut", done.Cut)
+			line += "; " + connections(done.Cut) + " cut"
 		}
 		fmt.Fprintln(out, line)
 	}
@@ -123,4 +123,11 @@ func (d *deps) printEdited(e service.EgressEdit, done service.EgressEdited, took
 	if done.Beaten != nil {
 		fmt.Fprintf(out, "%s it counts for nothing: this line denies it: %s\n", out.Paint().Yellow("warning:"), term.Visible(done.Beaten.Cite()))
 	}
+}
+
+func connections(n int) string {
+	if n == 1 {
+		return "1 connection"
+	}
+	return fmt.Sprintf("%d connections", n)
 }

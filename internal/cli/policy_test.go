@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"agentprocess/internal/approval"
+	"agentprocess/internal/policy"
 	"agentprocess/internal/sandbox"
 	"agentprocess/internal/service"
 	"agentprocess/internal/term"
@@ -30,7 +31,8 @@ type judge struct {
 func (j *judge) Pending(context.Context) ([]approval.Question, error) { return j.questions, nil }
 
 // Answer implements policyService.
-func (j *judge) Answer(_ context.Context, id string, a approval.Answer) error {
+func (j *judge) Answer(_ context.Context, id string, o service.AnswerOptions) error {
+	a := o.Answer
 	if first, ok := j.answers[id]; ok {
 		return approval.AnswerError(id, approval.ErrAnswered, first)
 	}
@@ -47,6 +49,33 @@ func (j *judge) Answer(_ context.Context, id string, a approval.Answer) error {
 func (j *judge) PolicyRules(_ context.Context, q service.PolicyQuery) ([]toolpolicy.RuleInfo, error) {
 	j.asked = q
 	return j.rules, nil
+}
+
+// EgressRules implements egressService.
+func (j *judge) EgressRules(context.Context, service.PolicyQuery) (service.EgressList, error) {
+	rules, err := policy.ParseRules("/home/ada/.config/agent-process/allowlist", "# mine\nregistry.example GET\ndeny uploads.example")
+	return service.EgressList{Rules: policy.WithLayer(policy.LayerUser, rules)}, err
+}
+
+// Explain implements egressService.
+func (j *judge) Explain(ctx context.Context, q service.EgressQuestion) (service.EgressAnswer, error) {
+	list, err := j.EgressRules(ctx, q.PolicyQuery)
+	if err != nil {
+		return service.EgressAnswer{}, err
+	}
+	ask, err := policy.ParseTarget(q.Method, q.What)
+	set := policy.NewSet(list.Rules)
+	return service.EgressAnswer{Name: "docs", Run: "docs-1", Ask: ask, Decision: set.Reach(ask), Opened: set.Inspects(ask.Host, ask.Port), About: set.About(ask.Host)}, err
+}
+
+// EgressCases implements egressService.
+func (j *judge) EgressCases(ctx context.Context, q service.PolicyQuery, source, text string) (int, []policy.Failed, error) {
+	cases, err := policy.ParseCases(source, text)
+	if err != nil {
+		return 0, nil, err
+	}
+	list, err := j.EgressRules(ctx, q)
+	return len(cases), policy.NewSet(list.Rules).Check(cases), err
 }
 
 // policyOf makes `policy` on top of a judge.

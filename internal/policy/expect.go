@@ -60,7 +60,7 @@ func parseCase(fields []field) (Case, error) {
 	if c.Want != Allow && c.Want != Deny {
 		return c, ErrCaseVerdict
 	}
-	method, target := "", ""
+	var method, target string
 	switch len(words) {
 	case 2:
 		target = words[1]

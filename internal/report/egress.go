@@ -1,8 +1,6 @@
 package report
 
 import (
-	"fmt"
-
 	"agentprocess/internal/audit"
 	"agentprocess/internal/term"
 )
@@ -25,7 +23,7 @@ func (l *Live) egressChange(c audit.EgressChange) []string {
 		word = l.paint.Yellow("✗ forbidden")
 	}
 	if c.Cut > 0 {
-		by += fmt.Sprintf(", %d connections cut", c.Cut)
+		by += ", " + plural(c.Cut, "connection") + " cut"
 	}
 	return append(lines, word+"  "+l.cut(what+"  "+by, 13))
 }

@@ -39,7 +39,7 @@ type enforcer interface {
 type liveEgress struct {
 	enforce enforcer
 	record  func(audit.Payload)
-	keep    func(add policy.Rule, gone []policy.Rule) error // for when the run is resumed
+	keep    func(ctx context.Context, add policy.Rule, gone []policy.Rule) error // for when the run is resumed
 	changes *changes
 
 	rules []policy.Rule // of the gateway now; the watcher's alone
@@ -61,7 +61,9 @@ func (x *session) newLiveEgress(enforce enforcer) (*liveEgress, error) {
 	}
 	return &liveEgress{
 		enforce: enforce, record: x.rec.Record, changes: file, rules: slices.Clone(x.chk.rules), book: x.svc.Store, now: x.svc.Now,
-		keep:  func(add policy.Rule, gone []policy.Rule) error { return x.svc.keepRule(x.run.ID, add, gone) },
+		keep: func(ctx context.Context, add policy.Rule, gone []policy.Rule) error {
+			return x.svc.keepRule(ctx, x.run.ID, add, gone)
+		},
 		about: approval.Question{Run: x.run.ID, Name: x.run.Name, Repository: x.run.Repository},
 		ask:   make(chan audit.Request, askedQueue), asked: map[string]bool{},
 	}, nil
@@ -78,8 +80,8 @@ func (l *liveEgress) close() error {
 }
 
 // keepRule has a resumed agent start with a line, too.
-func (s *Service) keepRule(run string, add policy.Rule, gone []policy.Rule) error {
-	ctx, cancel := context.WithTimeout(context.Background(), askTime)
+func (s *Service) keepRule(ctx context.Context, run string, add policy.Rule, gone []policy.Rule) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askTime)
 	defer cancel()
 	data, err := s.Store.Launch(ctx, run)
 	if err != nil {
@@ -117,14 +119,14 @@ func (l *liveEgress) watch(ctx context.Context) {
 				return
 			}
 			for _, line := range lines {
-				l.take(line)
+				l.take(ctx, line)
 			}
 		}
 	}
 }
 
 // take puts one line of the file into force. One that is wrong changes nothing.
-func (l *liveEgress) take(line []byte) {
+func (l *liveEgress) take(ctx context.Context, line []byte) {
 	c, r, err := parseChange(line)
 	if err == nil {
 		r = c.mark(r)
@@ -149,7 +151,7 @@ func (l *liveEgress) take(line []byte) {
 	l.rules = rules
 	done.Gone, done.Cut = recorded(gone), l.enforce.SetPolicy(policy.NewSet(rules))
 	if c.Scope != ScopeOnce {
-		if err := l.keep(r, gone); err != nil {
+		if err := l.keep(ctx, r, gone); err != nil {
 			l.record(audit.Notice{Level: audit.Warn, Text: fmt.Sprintf("the change counts, but not for a resumed agent: %v", err)})
 		}
 	}

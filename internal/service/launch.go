@@ -69,7 +69,7 @@ func (x *session) openGateway() (string, error) {
 	}
 	set := policy.NewSet(x.chk.rules)
 	n.proxy, err = proxy.New(proxy.Config{
-		Agent: x.opts.Name,
+		Agent:  x.opts.Name,
 		Policy: set, Credentials: x.chk.credentials, Resolve: x.opts.Resolve,
 		Upstream: x.chk.upstream, UpstreamRoots: x.svc.roots(), Record: x.recordRequest, Now: x.svc.Now,
 	})

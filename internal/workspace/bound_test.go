@@ -15,12 +15,20 @@ import (
 func historyFixture(t testing.TB) *fixture {
 	t.Helper()
 	f := newFixture(t, "p")
+	var in strings.Builder
+	fmt.Fprint(&in, "reset refs/heads/main\nfrom refs/heads/main^0\n\n")
 	for i := range 3 {
-		f.write("src/a.go", fmt.Sprintf("package a // %d\n", i))
-		f.write("docs/n.txt", fmt.Sprint(i))
-		f.git("add", "-A")
-		f.git("commit", "-q", "-m", fmt.Sprintf("base %d", i))
+		fmt.Fprintf(&in, "commit refs/heads/main\ncommitter Ümit Tester <tester@example.com> %d +0000\n", 1_700_000_000+i)
+		for _, text := range []struct{ head, text string }{
+			{"", fmt.Sprintf("base %d\n", i)},
+			{"M 100644 inline src/a.go\n", fmt.Sprintf("package a // %d\n", i)},
+			{"M 100644 inline docs/n.txt\n", fmt.Sprint(i)},
+		} {
+			fmt.Fprintf(&in, "%sdata %d\n%s\n", text.head, len(text.text), text.text)
+		}
 	}
+	f.gitWith(in.String(), "fast-import", "--quiet")
+	f.git("reset", "-q", "--hard")
 	return f
 }
 
@@ -154,6 +162,7 @@ func TestScopeAtImport(t *testing.T) {
 
 // TestScopeOfOtherBranches holds what the agent made beside its branch.
 func TestScopeOfOtherBranches(t *testing.T) {
+	t.Parallel()
 	needMounts(t)
 	f := historyFixture(t)
 	s := f.scoped("docs/**")
@@ -177,6 +186,7 @@ git checkout -q agent--docs; echo w > docs/w`)
 
 // TestScopeInOddRepositories has what judging borrows from.
 func TestScopeInOddRepositories(t *testing.T) {
+	t.Parallel()
 	needMounts(t)
 	for _, tt := range []struct {
 		name    string

@@ -18,6 +18,7 @@ import (
 )
 
 func TestFiles(t *testing.T) {
+	t.Parallel()
 	for _, format := range []string{"sha1", "sha256"} {
 		t.Run(format, func(t *testing.T) {
 			f := newFixture(t, "p", "--object-format="+format)
@@ -65,6 +66,7 @@ func TestFiles(t *testing.T) {
 }
 
 func TestFilesAreBounded(t *testing.T) {
+	t.Parallel()
 	many := func(n, size int) func(f *fixture) {
 		return func(f *fixture) {
 			for i := range n {
@@ -109,6 +111,7 @@ func TestFilesAreBounded(t *testing.T) {
 
 // TestFilesThatWereNotFetched has a partial clone.
 func TestFilesThatWereNotFetched(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "origin")
 	f.git("config", "uploadpack.allowFilter", "true")
 	g := *f
@@ -148,6 +151,7 @@ func BenchmarkFiles(b *testing.B) {
 
 // A commit whose tree leads out of itself is refused by name.
 func TestFilesStayInTheTree(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "p")
 	f.write("sub/CLAUDE.md", "out")
 	f.git("add", "-A")

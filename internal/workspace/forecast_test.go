@@ -18,6 +18,7 @@ func (f *fixture) commit(message string, files ...string) {
 }
 
 func TestForecast(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "project")
 	f.commit("base", "one.txt", "1\n2\n3\n4\n5\n6\n7\n8\n", "two.txt", "2\n", "old/a.txt", "a\nb\nc\n", "old/b.txt", "b\nc\nd\n")
 	f.agent("alone", func() { f.commit("alone", "new.txt", "new\n") })
@@ -93,6 +94,7 @@ func TestForecast(t *testing.T) {
 
 // What is merged in the order that was proposed is merged without a conflict.
 func TestForecastOrderHolds(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "project")
 	f.commit("base", "a.txt", "1\n2\n3\n", "b.txt", "1\n2\n3\n", "c.txt", "1\n2\n3\n")
 	for i, files := range []string{"ab", "bc", "c", "a", "ca"} {
@@ -118,6 +120,7 @@ func TestForecastOrderHolds(t *testing.T) {
 }
 
 func TestParseMergeTrees(t *testing.T) {
+	t.Parallel()
 	id := "769a8a9f5fecf14a6e35570f44b6fb375380691d"
 	for _, tt := range []struct {
 		name, out string

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -68,6 +69,19 @@ func boxMain() error {
 	if err := json.Unmarshal([]byte(os.Getenv("BOX_SPEC")), &s); err != nil {
 		return err
 	}
+	if err := s.enter(); err != nil {
+		return err
+	}
+	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil {
+		return err
+	}
+	argv0 := "/usr/bin/" + s.Argv[0]
+	return syscall.Exec(argv0, s.Argv, s.Env)
+}
+
+// enter makes the mounts, in a mount namespace that is the caller's own, and
+// makes them its root.
+func (s *boxSpec) enter() error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("private: %w", err)
 	}
@@ -97,16 +111,7 @@ func boxMain() error {
 	if err := unix.Chdir(s.Dir); err != nil {
 		return fmt.Errorf("chdir: %w", err)
 	}
-	if os.Geteuid() == 0 {
-		if err := errors.Join(syscall.Setgroups(nil), syscall.Setgid(s.GID), syscall.Setuid(s.UID)); err != nil {
-			return err
-		}
-	}
-	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil {
-		return err
-	}
-	argv0 := "/usr/bin/" + s.Argv[0]
-	return syscall.Exec(argv0, s.Argv, s.Env)
+	return nil
 }
 
 func boxMount(root string, m sandbox.Mount) error {
@@ -167,6 +172,12 @@ func (b *box) Exec(ctx context.Context, c sandbox.Command) (sandbox.Process, err
 		Root: b.dir(), Mounts: b.mounts, UID: b.owner.UID, GID: b.owner.GID,
 		Argv: c.Argv, Env: c.Env, Dir: firstOf(c.Dir, "/"),
 	}
+	if os.Geteuid() == 0 {
+		cmd := exec.CommandContext(ctx, "/usr/bin/"+c.Argv[0], c.Argv[1:]...)
+		cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = c.Env, c.Stdin, c.Stdout, c.Stderr
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(spec.UID), Gid: uint32(spec.GID)}}
+		return &process{cmd: cmd}, spec.start(cmd)
+	}
 	data, err := json.Marshal(spec)
 	if err != nil {
 		return nil, err
@@ -174,17 +185,32 @@ func (b *box) Exec(ctx context.Context, c sandbox.Command) (sandbox.Process, err
 	cmd := exec.CommandContext(ctx, "/proc/self/exe")
 	cmd.Env = []string{helperEnv + "=box", "BOX_SPEC=" + string(data)}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = c.Stdin, c.Stdout, c.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
-	if os.Geteuid() != 0 {
-		cmd.SysProcAttr = &syscall.SysProcAttr{
-			Cloneflags:  syscall.CLONE_NEWNS | syscall.CLONE_NEWUSER,
-			UidMappings: []syscall.SysProcIDMap{{ContainerID: os.Getuid(), HostID: os.Getuid(), Size: 1}},
-			GidMappings: []syscall.SysProcIDMap{{ContainerID: os.Getgid(), HostID: os.Getgid(), Size: 1}},
-			// An overlay works with the rights of who mounted it.
-			AmbientCaps: []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_SYS_CHROOT, unix.CAP_DAC_OVERRIDE, unix.CAP_DAC_READ_SEARCH, unix.CAP_FOWNER, unix.CAP_CHOWN},
-		}
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags:  syscall.CLONE_NEWNS | syscall.CLONE_NEWUSER,
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: os.Getuid(), HostID: os.Getuid(), Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{ContainerID: os.Getgid(), HostID: os.Getgid(), Size: 1}},
+		// An overlay works with the rights of who mounted it.
+		AmbientCaps: []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_SYS_CHROOT, unix.CAP_DAC_OVERRIDE, unix.CAP_DAC_READ_SEARCH, unix.CAP_FOWNER, unix.CAP_CHOWN},
 	}
 	return &process{cmd: cmd}, cmd.Start()
+}
+
+// start starts a program in the box from a thread that ends with that: root
+// need not run this binary once more for it.
+func (s *boxSpec) start(cmd *exec.Cmd) error {
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and never unlocked
+		err := unix.Unshare(unix.CLONE_NEWNS | unix.CLONE_FS)
+		if err == nil {
+			err = s.enter()
+		}
+		if err == nil {
+			err = cmd.Start()
+		}
+		done <- err
+	}()
+	return <-done
 }
 
 // sh runs a script of the agent in its tree.
@@ -307,6 +333,20 @@ func newFixture(t testing.TB, name string, options ...string) *fixture {
 	return f
 }
 
+// personalSettings are those of the person. What git tidies up by itself would
+// go on after the test.
+const personalSettings = `[user]
+	name = Ümit Tester
+	email = tester@example.com
+[init]
+	defaultBranch = main
+	templateDir =
+[gc]
+	auto = 0
+[maintenance]
+	auto = false
+`
+
 func emptyFixture(t testing.TB, name string, options ...string) *fixture {
 	t.Helper()
 	root := tempDir(t)
@@ -319,20 +359,24 @@ func emptyFixture(t testing.TB, name string, options ...string) *fixture {
 			t.Fatal(err)
 		}
 	}
-	f.gitAt(f.root, "config", "--global", "user.name", "Ümit Tester")
-	f.gitAt(f.root, "config", "--global", "user.email", "tester@example.com")
-	f.gitAt(f.root, "config", "--global", "init.defaultBranch", "main")
-	f.gitAt(f.root, "config", "--global", "gc.auto", "0") // it would go on after the test
+	if err := os.WriteFile(filepath.Join(home, ".gitconfig"), []byte(personalSettings), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	f.gitAt(f.root, append(append([]string{"init", "-q"}, options...), f.dir)...)
 	return f
+}
+
+func (f *fixture) mkdir(name string) {
+	f.t.Helper()
+	if err := os.MkdirAll(filepath.Join(f.dir, name), 0o755); err != nil {
+		f.t.Fatal(err)
+	}
 }
 
 func (f *fixture) write(name, data string) {
 	f.t.Helper()
 	path := filepath.Join(f.dir, name)
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		f.t.Fatal(err)
-	}
+	f.mkdir(filepath.Dir(name))
 	if err := os.WriteFile(path, []byte(data), 0o644); err != nil {
 		f.t.Fatal(err)
 	}
@@ -351,6 +395,16 @@ func (f *fixture) gitAt(dir string, args ...string) string {
 		f.t.Fatalf("git %q: %v: %s", args, err, out)
 	}
 	return out
+}
+
+// gitWith is git with something on its standard input.
+func (f *fixture) gitWith(stdin string, args ...string) {
+	f.t.Helper()
+	cmd := exec.CommandContext(f.t.Context(), "git", args...)
+	cmd.Dir, cmd.Env, cmd.Stdin = f.dir, f.env, strings.NewReader(stdin)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		f.t.Fatalf("git %q: %v: %s", args, err, out)
+	}
 }
 
 func (f *fixture) tryGit(dir string, args ...string) (string, error) {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -38,6 +39,7 @@ func (s *started) onlyHeld() Held {
 
 // TestHeldAmended is an agent that is told, and takes back what was refused.
 func TestHeldAmended(t *testing.T) {
+	t.Parallel()
 	needMounts(t)
 	f := historyFixture(t)
 	s := f.scoped("docs/**")
@@ -87,6 +89,7 @@ func TestHeldAmended(t *testing.T) {
 
 // TestHeldSnapshot is an agent that does not commit, and tidies up later.
 func TestHeldSnapshot(t *testing.T) {
+	t.Parallel()
 	needMounts(t)
 	f := historyFixture(t)
 	s := f.scoped("docs/**")
@@ -126,6 +129,7 @@ func TestHeldSnapshot(t *testing.T) {
 
 // TestHeldOutlivesTheRun ends the run, removes the agent, collects garbage.
 func TestHeldOutlivesTheRun(t *testing.T) {
+	t.Parallel()
 	needMounts(t)
 	f := historyFixture(t)
 	s := f.scoped("docs/**")
@@ -174,6 +178,7 @@ func TestHeldOutlivesTheRun(t *testing.T) {
 
 // TestReleaseBesideAPerson keeps what somebody else did to the branch.
 func TestReleaseBesideAPerson(t *testing.T) {
+	t.Parallel()
 	needMounts(t)
 	for _, tt := range []struct {
 		name, why string
@@ -211,6 +216,7 @@ func TestReleaseBesideAPerson(t *testing.T) {
 }
 
 func TestDiscardHeld(t *testing.T) {
+	t.Parallel()
 	needMounts(t)
 	f := historyFixture(t)
 	s := f.scoped("docs/**")
@@ -229,6 +235,7 @@ func TestDiscardHeld(t *testing.T) {
 // TestHeldRescue has what was refused in the tree alone, after the agent ruined
 // its git directory.
 func TestHeldRescue(t *testing.T) {
+	t.Parallel()
 	needMounts(t)
 	f := historyFixture(t)
 	s := f.scoped("docs/**")
@@ -246,6 +253,7 @@ func TestHeldRescue(t *testing.T) {
 
 // TestManyCommitsAreHeld bounds what is told, not what is kept.
 func TestManyCommitsAreHeld(t *testing.T) {
+	t.Parallel()
 	needMounts(t)
 	f := historyFixture(t)
 	s := f.scoped("docs/**")
@@ -270,7 +278,8 @@ exec %[3]s "$@"
 `
 
 // TestKilledWhileHolding kills an import before each of its calls of git, and
-// imports again.
+// imports again: the first import of an agent, and one that finds something
+// held already, of commits that were rewritten since.
 func TestKilledWhileHolding(t *testing.T) {
 	t.Parallel()
 	needMounts(t)
@@ -278,45 +287,73 @@ func TestKilledWhileHolding(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := historyFixture(t)
-	killed := 0
-	for at := 1; at < 200; at++ {
-		name := fmt.Sprintf("k%d", at)
-		s := f.start(name, func(o *Options) { o.Scope = []string{"docs/**"} })
-		b := s.box()
-		b.sh("echo x > docs/x" + commitAll("x") + "echo y > y" + commitAll("y"))
-		if at%2 == 0 { // something is held already, and was rewritten
-			s.land()
-			b.sh("git commit -q --amend -m z")
-		}
-		if _, err := s.ws.Commit(t.Context(), b, Message{Subject: "work"}); err != nil {
-			t.Fatal(err)
-		}
-		if err := s.ws.Close(); err != nil {
-			t.Fatal(err)
-		}
-		done := importProcess(f, name, git, at)
-		ws, err := s.repo.Reopen(t.Context(), filepath.Join(f.root, "runs", name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		again := &started{fixture: f, repo: s.repo, base: s.base, ws: ws}
-		result := again.bring()
-		if again.subjects() != "x" || result.Held == nil || len(result.Held.Commits) != 1 || len(result.Held.Before) != 1-at%2 {
-			t.Fatalf("killed at %d: branch %q, %+v", at, again.subjects(), result.Held)
-		}
-		again.checkApart(result.Held)
-		if err := errors.Join(ws.Close(), RemoveTree(filepath.Join(f.root, "runs", name))); err != nil {
-			t.Fatal(err)
-		}
-		if done {
-			t.Logf("killed at each of %d calls", killed)
-			f.git("fsck", "--strict")
-			return
-		}
-		killed++
+	for _, before := range []int{0, 1} {
+		t.Run(fmt.Sprintf("%d held before", before), func(t *testing.T) {
+			t.Parallel()
+			s := historyFixture(t).scoped("docs/**")
+			b := s.box()
+			b.sh("echo x > docs/x" + commitAll("x") + "echo y > y" + commitAll("y"))
+			if before > 0 {
+				s.land()
+				b.sh("git commit -q --amend -m z")
+			}
+			if _, err := s.ws.Commit(t.Context(), b, Message{Subject: "work"}); err != nil {
+				t.Fatal(err)
+			}
+			restore := s.save(s.dir, s.cfg.StateDir, s.ws.path(quarantineName), s.ws.path(recordFile))
+			for at := 1; at < 100; at++ {
+				done := importProcess(s.fixture, "docs", git, at)
+				s.importAgain(at, before)
+				if done {
+					t.Logf("killed at each of %d calls", at-1)
+					return
+				}
+				restore()
+			}
+			t.Error("an import has no end")
+		})
 	}
-	t.Error("an import has no end")
+}
+
+// importAgain imports after an import was killed, and checks what came home.
+func (s *started) importAgain(at, before int) {
+	s.t.Helper()
+	ws, err := s.repo.Reopen(s.t.Context(), s.ws.runDir)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	again := &started{fixture: s.fixture, repo: s.repo, base: s.base, ws: ws}
+	result := again.bring()
+	if again.subjects() != "x" || result.Held == nil || len(result.Held.Commits) != 1 || len(result.Held.Before) != before {
+		s.t.Fatalf("killed at %d: branch %q, %+v", at, again.subjects(), result.Held)
+	}
+	again.checkApart(result.Held)
+	s.git("fsck", "--strict")
+	if err := ws.Close(); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// save keeps what there is at paths and gives what puts it back.
+func (f *fixture) save(paths ...string) (restore func()) {
+	f.t.Helper()
+	kept := f.t.TempDir()
+	copyAll := func(from, to string) {
+		if out, err := exec.CommandContext(f.t.Context(), "cp", "-a", from, to).CombinedOutput(); err != nil {
+			f.t.Fatalf("copy %q: %v: %s", from, err, out)
+		}
+	}
+	for i, p := range paths {
+		copyAll(p, filepath.Join(kept, strconv.Itoa(i)))
+	}
+	return func() {
+		for i, p := range paths {
+			if err := os.RemoveAll(p); err != nil {
+				f.t.Fatal(err)
+			}
+			copyAll(filepath.Join(kept, strconv.Itoa(i)), p)
+		}
+	}
 }
 
 // importProcess imports in a process of its own, which is killed at the call

@@ -74,6 +74,7 @@ kill -9 $PPID
 // midst of writing files: nothing of the person's is lost, the next try brings
 // all of the work home, and undo takes all of it back.
 func TestKilledOnTheWayHome(t *testing.T) {
+	t.Parallel()
 	git, err := exec.LookPath("git")
 	if err != nil {
 		t.Fatal(err)
@@ -82,18 +83,19 @@ func TestKilledOnTheWayHome(t *testing.T) {
 	situations()["advanced"](template)
 	situations()["dirty-disjoint"](template)
 	for _, how := range []How{HowMerge, "apply", "checkout"} {
-		for step, killed := 1, true; killed; step++ {
-			if step > 20 {
-				t.Fatalf("%s does not come to an end", how)
-			}
-			t.Run(fmt.Sprintf("%s/%d", how, step), func(t *testing.T) {
+		t.Run(string(how), func(t *testing.T) {
+			t.Parallel()
+			for step, killed := 1, true; killed; step++ {
+				if step > 20 {
+					t.Fatalf("%s does not come to an end", how)
+				}
 				var last string
 				killed, last = template.copy(t).killHome(t, git, how, step, false)
 				if killed && strings.Contains(last, " read-tree -m -u ") {
 					template.copy(t).killHome(t, git, how, step, true)
 				}
-			})
-		}
+			}
+		})
 	}
 }
 

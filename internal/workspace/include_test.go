@@ -12,6 +12,7 @@ import (
 )
 
 func TestInclude(t *testing.T) {
+	t.Parallel()
 	needMounts(t)
 	for _, overlay := range []bool{true, false} {
 		f := newFixture(t, "p")

@@ -71,6 +71,7 @@ func (f *fixture) state() string {
 }
 
 func TestUndoBringsBackEveryByte(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name  string
 		extra func(f *fixture) // what the person has besides
@@ -124,6 +125,7 @@ func TestUndoBringsBackEveryByte(t *testing.T) {
 }
 
 func TestUndoRefusesWhatChangedSince(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name   string
 		change func(f *fixture)
@@ -176,6 +178,7 @@ func TestUndoRefusesWhatChangedSince(t *testing.T) {
 // Killed at any point, a deed or its undoing can be undone, and nothing of the
 // person's is lost.
 func TestUndoAfterACrash(t *testing.T) {
+	t.Parallel()
 	steps := []func(f *fixture, r *Repository, e Entry, one, two string){
 		func(*fixture, *Repository, Entry, string, string) {},
 		func(f *fixture, _ *Repository, _ Entry, _, _ string) { f.write("main.go", "package changed\n") }, // half of the files
@@ -206,6 +209,7 @@ func TestUndoAfterACrash(t *testing.T) {
 
 // What an entry keeps outlives the collection of garbage.
 func TestJournalOutlivesGC(t *testing.T) {
+	t.Parallel()
 	f, r, _, _, _ := deedFixture(t)
 	f.git("checkout", "-q", "-b", "lost")
 	f.git("commit", "-q", "--allow-empty", "-m", "only here")
@@ -239,6 +243,7 @@ func TestJournalOutlivesGC(t *testing.T) {
 }
 
 func TestUndoIsOneStepWithItsCaller(t *testing.T) {
+	t.Parallel()
 	f, r, _, two, _ := deedFixture(t)
 	if _, err := r.Journal(t.Context(), Deed{Op: "rewind", Text: "x", Refs: map[string]string{"refs/heads/side": two}, Notes: map[string]string{"run": "r1"}}); err != nil {
 		t.Fatal(err)
@@ -262,6 +267,7 @@ func TestUndoIsOneStepWithItsCaller(t *testing.T) {
 }
 
 func TestUndoWithNothingToUndo(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "project")
 	_, err := f.open(f.dir).Undo(context.WithoutCancel(t.Context()), 0, false, nil)
 	if sandbox.ErrorCode(err) != sandbox.CodeNotFound {
@@ -270,6 +276,7 @@ func TestUndoWithNothingToUndo(t *testing.T) {
 }
 
 func TestJournalRefusesOddPaths(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "project")
 	r := f.open(f.dir)
 	for _, p := range []string{"../x", "/etc/passwd", ".git/config", "a/.GIT/hooks/x", "a//b", ""} {

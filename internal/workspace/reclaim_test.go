@@ -13,6 +13,7 @@ import (
 // stays as it is, protected paths included, and what the agent adds is counted
 // from the base.
 func TestGoesOnFromItsBranch(t *testing.T) {
+	t.Parallel()
 	needMounts(t)
 	s := newFixture(t, "project").start("docs", nil)
 	s.box().sh("echo one > one.txt")

@@ -13,6 +13,7 @@ import (
 // enough to be sent as a delta: then git judges it last, with the pack already
 // in place.
 func TestRefusedStaysRefused(t *testing.T) {
+	t.Parallel()
 	needMounts(t)
 	f := newFixture(t, "p")
 	for i := range 40 {
@@ -46,6 +47,7 @@ func TestRefusedStaysRefused(t *testing.T) {
 // TestRescueOfMisnamedEncodings commits files that are not what .gitattributes
 // calls them.
 func TestRescueOfMisnamedEncodings(t *testing.T) {
+	t.Parallel()
 	needMounts(t)
 	f := newFixture(t, "p")
 	s := f.start("evil", nil)

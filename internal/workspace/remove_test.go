@@ -9,6 +9,7 @@ import (
 )
 
 func TestRemoveTree(t *testing.T) {
+	t.Parallel()
 	root := t.TempDir()
 	outside := filepath.Join(root, "outside")
 	if err := os.WriteFile(outside, nil, 0o600); err != nil {

@@ -21,6 +21,7 @@ func wantCode(t *testing.T, err error, code sandbox.Code, hint string) {
 }
 
 func TestOpenPlaces(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "repo")
 	work := filepath.Dir(f.dir)
 	f.gitAt(work, "clone", "-q", "--bare", f.dir, filepath.Join(work, "bare.git"))
@@ -89,6 +90,7 @@ func TestOpenRefuses(t *testing.T) {
 }
 
 func TestDubiousOwnership(t *testing.T) {
+	t.Parallel()
 	if os.Geteuid() != 0 {
 		t.Log("only root can see this: to make a repository of somebody else's")
 		return
@@ -127,6 +129,7 @@ func TestDubiousOwnership(t *testing.T) {
 }
 
 func TestResolve(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "p")
 	f.git("branch", "up")
 	f.git("commit", "-q", "--allow-empty", "-m", "ahead")
@@ -155,6 +158,7 @@ func TestResolve(t *testing.T) {
 }
 
 func TestDirtyAndFile(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "p")
 	f.write(".agent-process/allowlist", "example.com\n")
 	f.git("add", "-A")
@@ -194,6 +198,7 @@ func TestDirtyAndFile(t *testing.T) {
 }
 
 func TestIdentity(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "p")
 	if id := f.open(f.dir).Identity(); id.Name != "Ümit Tester" || id.Zone != "+0200" || id.Notice != "" {
 		t.Errorf("configured: %+v", id)
@@ -210,6 +215,7 @@ func TestIdentity(t *testing.T) {
 }
 
 func TestClaim(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "p")
 	r := f.open(f.dir)
 	ctx := t.Context()
@@ -278,6 +284,7 @@ func TestClaim(t *testing.T) {
 }
 
 func TestLockWaitsAndGivesUp(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "p")
 	r := f.open(f.dir)
 	err := r.locked(t.Context(), func() error {

@@ -13,6 +13,7 @@ import (
 )
 
 func TestRoundTrip(t *testing.T) {
+	t.Parallel()
 	needMounts(t)
 	for _, overlay := range []bool{true, false} {
 		for _, format := range []string{"sha1", "sha256"} {
@@ -59,6 +60,7 @@ func TestRoundTrip(t *testing.T) {
 }
 
 func TestNoOpRunChangesNothing(t *testing.T) {
+	t.Parallel()
 	needMounts(t)
 	f := newFixture(t, "p")
 	s := f.start("noop", nil)
@@ -73,6 +75,7 @@ func TestNoOpRunChangesNothing(t *testing.T) {
 }
 
 func TestSecondAgentNeedNotHash(t *testing.T) {
+	t.Parallel()
 	needMounts(t)
 	f := newFixture(t, "p")
 	for _, name := range []string{"one", "two"} {
@@ -97,6 +100,7 @@ func TestSecondAgentNeedNotHash(t *testing.T) {
 }
 
 func TestReopenAfterCrash(t *testing.T) {
+	t.Parallel()
 	needMounts(t)
 	f := newFixture(t, "p")
 	s := f.start("crash", nil)

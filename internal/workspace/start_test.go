@@ -18,6 +18,7 @@ import (
 // TestManyStarts is the worst morning: 20 agents started at the same instant, in
 // processes of their own, while the user fetches without a break.
 func TestManyStarts(t *testing.T) {
+	t.Parallel()
 	rounds := 2
 	if testing.Short() {
 		rounds = 1
@@ -80,6 +81,7 @@ func startProcess(f *fixture, name string) (string, error) {
 }
 
 func TestOddRepositories(t *testing.T) {
+	t.Parallel()
 	needMounts(t)
 	f := newFixture(t, "origin")
 	for i := range 3 {
@@ -122,6 +124,7 @@ func TestOddRepositories(t *testing.T) {
 }
 
 func TestPartialCloneWithoutFiles(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t, "origin")
 	f.git("config", "uploadpack.allowFilter", "true")
 	g := *f
@@ -137,6 +140,7 @@ func TestPartialCloneWithoutFiles(t *testing.T) {
 }
 
 func TestUnreadableObjectsAreCopied(t *testing.T) {
+	t.Parallel()
 	needMounts(t)
 	f := newFixture(t, "p")
 	if os.Geteuid() != 0 {

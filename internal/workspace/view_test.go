@@ -40,6 +40,7 @@ func (s *started) viewBox(writable bool) (b *box, upper string) {
 }
 
 func TestView(t *testing.T) {
+	t.Parallel()
 	needMounts(t)
 	for name, overlay := range map[string]bool{"overlay": true, "checkout": false} {
 		t.Run(name, func(t *testing.T) {
@@ -74,6 +75,7 @@ func TestView(t *testing.T) {
 
 // TestViewBesideTheAgent has the agent's own overlay mounted meanwhile.
 func TestViewBesideTheAgent(t *testing.T) {
+	t.Parallel()
 	needMounts(t)
 	s := historyFixture(t).start("docs", nil)
 	b := s.box()
@@ -112,6 +114,7 @@ func TestViewBesideTheAgent(t *testing.T) {
 // TestOwnEditsOfThePolicyDoNotAct commits what the agent does to the policy of
 // its run, flags it, and goes on with that of the base.
 func TestOwnEditsOfThePolicyDoNotAct(t *testing.T) {
+	t.Parallel()
 	needMounts(t)
 	f := newFixture(t, "p")
 	f.write(".agent-process/hooks/pre-bash", "#!/bin/sh\nexit 2\n")

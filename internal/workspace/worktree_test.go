@@ -39,6 +39,7 @@ func TestWorktreeFollowsTheBranch(t *testing.T) {
 	f.git("config", "filter.a=b.clean", "touch "+canary+"; cat")
 	f.git("config", "filter.a=b.required", "true")
 	hook := filepath.Join(f.dir, ".git/hooks/post-checkout")
+	f.mkdir(".git/hooks")
 	if err := os.WriteFile(hook, []byte("#!/bin/sh\ntouch "+canary+"\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -28,4 +29,23 @@ func cmdStream(ts *testscript.TestScript, neg bool, args []string) {
 			}
 		}
 	}))
+}
+
+// cmdOnlyRead checks that a server was asked, and by requests that read alone:
+// onlyread NAME.
+func cmdOnlyRead(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: onlyread NAME")
+	}
+	a := apisOf(ts)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.hits[args[0]]) == 0 {
+		ts.Fatalf("%s was not asked", args[0])
+	}
+	for _, hit := range a.hits[args[0]] {
+		if !strings.HasPrefix(hit, "GET ") && !strings.HasPrefix(hit, "HEAD ") {
+			ts.Fatalf("%s was asked %s", args[0], hit)
+		}
+	}
 }

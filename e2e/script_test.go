@@ -111,6 +111,7 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"until":    cmdUntil,
 		"gate":     cmdGate,
 		"stream":   cmdStream,
+		"onlyread": cmdOnlyRead,
 		"told":     cmdTold,
 		"heard":    cmdHeard,
 	}

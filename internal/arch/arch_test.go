@@ -30,7 +30,7 @@ const (
 // and what tests it, imports everything ("*").
 func imports() map[string][]string {
 	domain := []string{"sandbox", "policy", "audit", "execx"}
-	judging := []string{"approval", "projecthook", "shell", "toolpolicy", "trust"}
+	judging := []string{"approval", "preset", "projecthook", "shell", "toolpolicy", "trust"}
 	return map[string][]string{
 		// The domain.
 		"internal/sandbox": {},
@@ -54,6 +54,7 @@ func imports() map[string][]string {
 		"internal/shell":               {},
 		"internal/toolpolicy":          {"shell"},
 		"internal/trust":               {"sandbox"},
+		"internal/preset":              {},
 		"internal/scripted":            {},
 		"internal/runtime/pidone":      {"sandbox", "seccomp"},
 		"internal/runtime/idmap":       {"sandbox", "execx"},

@@ -148,7 +148,7 @@ func (r Rule) Cite() string {
 	switch {
 	case r.Source == "":
 		return r.Text
-	case r.Line > 1 || strings.Contains(r.Source, "/"):
+	case r.Line > 1 || r.Line == 1 && strings.Contains(r.Source, "/"):
 		return fmt.Sprintf("%s (%s, line %d)", r.Text, r.Source, r.Line)
 	}
 	return fmt.Sprintf("%s (%s)", r.Text, r.Source)

@@ -35,6 +35,7 @@ type checked struct {
 	files        []sandbox.File
 	secretValues []policy.Secret
 	notices      []string
+	suggestions  []string // what might be wanted, and is not there
 }
 
 // check refuses what cannot work, in the order in which a person would want to

@@ -26,7 +26,7 @@ type ruleText struct {
 
 // rules gathers who may be talked to: what the agent needs itself, the
 // person's list, the project's list as it is in the base commit, and --allow.
-func (s *Service) rules(_ context.Context, o StartOptions, c *checked) ([]policy.Rule, error) {
+func (s *Service) rules(ctx context.Context, o StartOptions, c *checked) ([]policy.Rule, error) {
 	user, err := s.userRules()
 	if err != nil {
 		return nil, err
@@ -37,7 +37,14 @@ func (s *Service) rules(_ context.Context, o StartOptions, c *checked) ([]policy
 		texts = append(texts, ruleText{policy.LayerProject, allowlistFile + " (base commit)", string(project.Files[0].Data), !trusted})
 	}
 	texts = append(texts, ruleText{layer: policy.LayerRun, source: "--allow", text: strings.Join(o.Allow, "\n")})
-	return parseAll(texts)
+	rules, err := parseAll(texts)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.suggest(ctx, rules); err != nil {
+		return nil, err
+	}
+	return c.expand(ctx, rules)
 }
 
 // userRules is the person's own list, which holds for all projects.
@@ -72,8 +79,8 @@ func parseAll(texts []ruleText) ([]policy.Rule, error) {
 func unenforced(rules []policy.Rule) error {
 	var errs []error
 	for _, r := range rules {
-		if r.Preset != "" || r.Budget.Up+r.Budget.Down > 0 {
-			errs = append(errs, fmt.Errorf("%s: presets and budgets of bytes are not enforced by this version", r.Cite()))
+		if r.Budget.Up+r.Budget.Down > 0 {
+			errs = append(errs, fmt.Errorf("%s: budgets of bytes are not enforced by this version", r.Cite()))
 		}
 	}
 	return errors.Join(errs...)

@@ -113,6 +113,9 @@ func (x *session) header() {
 		x.warn("%s", n)
 	}
 	x.note("%s", x.chk.chosen.line())
+	for _, s := range x.chk.suggestions {
+		x.note("%s", s)
+	}
 	for _, w := range x.opts.weakenings() {
 		x.note("%s", w)
 	}

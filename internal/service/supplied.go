@@ -39,6 +39,7 @@ func projectImport(f workspace.TreeFile) (inspect.Policy, error) {
 type supplied struct {
 	trusted, untrusted []trust.Item
 	imports            inspect.Policy // what it is stricter about when work comes home
+	presets            *presets       // what the lines preset:NAME stand for
 }
 
 // supplied looks at what the base commit brings along, and at what of it a
@@ -59,7 +60,15 @@ func (s *Service) supplied(ctx context.Context, repo *workspace.Repository, base
 			return nil, err
 		}
 	}
-	sup.trusted, sup.untrusted, err = s.trustBook().Check(repo.CommonDir, trust.Find(list))
+	items := trust.Find(list)
+	var named *trust.Item
+	if sup.presets, named, err = s.registries(ctx, repo, base, list); err != nil {
+		return nil, err
+	}
+	if named != nil {
+		items = append(items, *named)
+	}
+	sup.trusted, sup.untrusted, err = s.trustBook().Check(repo.CommonDir, items)
 	return sup, err
 }
 

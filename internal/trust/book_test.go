@@ -197,7 +197,20 @@ func TestKindsAreAllFound(t *testing.T) {
 	for _, i := range trust.Find(files) {
 		got = append(got, i.Kind)
 	}
-	if !slices.Equal(got, trust.Kinds()) {
+	// Those stand in no file of their own.
+	want := slices.DeleteFunc(trust.Kinds(), func(k trust.Kind) bool { return k == trust.KindRegistries })
+	if !slices.Equal(got, want) {
 		t.Errorf("kinds = %q", got)
+	}
+}
+
+// Registries count by the hosts, in whatever order and how often they are named.
+func TestRegistries(t *testing.T) {
+	one, again := trust.Registries([]string{"b GET", "a GET"}), trust.Registries([]string{"a GET", "b GET", "a GET"})
+	if one.Kind != trust.KindRegistries || one.Hash != again.Hash || !slices.Equal(one.Lines, []string{"a GET", "b GET"}) {
+		t.Errorf("%+v and %+v", one, again)
+	}
+	if more := trust.Registries([]string{"a GET", "b GET", "c GET"}); more.Hash == one.Hash {
+		t.Error("another host has the same hash")
 	}
 }

@@ -56,7 +56,7 @@ func describe(k Kind, files []File) []string {
 		switch k {
 		case KindHooks:
 			l.hook(f)
-		case KindPolicy, KindAllowlist:
+		case KindPolicy, KindAllowlist, KindRegistries:
 			l.text(f)
 		case KindMCP:
 			l.mcp(f)

@@ -17,6 +17,7 @@ const (
 	KindHooks        Kind = "hooks"         // .agent-process/hooks: programs that judge tool calls
 	KindPolicy       Kind = "policy"        // .agent-process/policy.toml
 	KindAllowlist    Kind = "allowlist"     // .agent-process/allowlist
+	KindRegistries   Kind = "registries"    // hosts that lockfiles and clients' settings name for presets
 	KindMCP          Kind = "mcp"           // .mcp.json: servers that are started for the agent
 	KindSettings     Kind = "settings"      // .claude/settings*.json and the scripts in .claude/hooks
 	KindSkills       Kind = "skills"        // .claude/skills, at any depth
@@ -29,7 +30,7 @@ const (
 // Kinds are all kinds, in the order in which they are shown.
 func Kinds() []Kind {
 	return []Kind{
-		KindHooks, KindPolicy, KindAllowlist, KindMCP, KindSettings, KindSkills, KindAgents, KindCommands,
+		KindHooks, KindPolicy, KindAllowlist, KindRegistries, KindMCP, KindSettings, KindSkills, KindAgents, KindCommands,
 		KindOutputStyles, KindPlugins,
 	}
 }
@@ -150,6 +151,19 @@ func Find(files []File) []Item {
 	}
 	return items
 }
+
+// Registries is the item of hosts that the files of a commit name as registries,
+// one a line. It counts by the hosts, not by the files: a lockfile changes with
+// each package.
+func Registries(lines []string) Item {
+	lines = slices.Sorted(slices.Values(lines))
+	lines = slices.Compact(lines)
+	files := []File{{Path: registriesPath, Mode: modeRegular | 0o644, Data: []byte(strings.Join(lines, "\n") + "\n")}}
+	return Item{Kind: KindRegistries, Files: files, Hash: hash(files), Lines: describe(KindRegistries, files)}
+}
+
+// registriesPath names what no file of the tree is.
+const registriesPath = "registries that its files name"
 
 // hash is the sha256 over sorted files: each part comes with its length, so
 // that no two lists have the same bytes.

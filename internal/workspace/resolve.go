@@ -175,16 +175,21 @@ const maxFile = 1 << 20
 // File is the content of a file as it is in the base commit, and whether there
 // is one.
 func (r *Repository) File(ctx context.Context, base Base, path string) ([]byte, bool, error) {
+	return r.FileUpTo(ctx, base, path, maxFile)
+}
+
+// FileUpTo is File for one that may have so many bytes.
+func (r *Repository) FileUpTo(ctx context.Context, base Base, path string, most int) ([]byte, bool, error) {
 	if strings.ContainsAny(path, "\n\x00") {
 		return nil, false, fmt.Errorf("file %q: a line break in the name", path)
 	}
 	c := r.common("cat-file", "--batch")
 	c.stdin = strings.NewReader(base.Commit + ":" + path + "\n")
-	limited := &limitedBuffer{limit: maxFile + 256}
+	limited := &limitedBuffer{limit: most + 256}
 	c.stdout = limited
 	err := r.git.runInto(ctx, c)
 	if limited.exceeded {
-		return nil, false, fmt.Errorf("file %q of %s is larger than %d bytes", path, base.Commit, maxFile)
+		return nil, false, fmt.Errorf("file %q of %s is larger than %d bytes", path, base.Commit, most)
 	}
 	if err != nil {
 		return nil, false, fmt.Errorf("read %q of %s: %w", path, base.Commit, err)

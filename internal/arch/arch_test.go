@@ -68,11 +68,12 @@ func imports() map[string][]string {
 		// What holds them together.
 		"internal/gateway": {"sandbox"}, // proxy and hooks are its interfaces
 		"internal/config":  {"sandbox", "inspect"},
-		"internal/service": append(slices.Concat(domain, judging), "proxy", "hook", "proof", "gateway", "forge", "patch", "term", "workspace", "inspect", "agent", "conversation", "secret", "store", "config", "scripted"),
+		"internal/service": append(slices.Concat(domain, judging), "proxy", "hook", "proof", "gateway", "forge", "patch", "review", "term", "workspace", "inspect", "agent", "conversation", "secret", "store", "config", "scripted"),
 		// What people see.
 		"internal/term":     {},
 		"internal/report":   {"sandbox", "audit", "term"},
 		"internal/patch":    {"term"},
+		"internal/review":   {"patch", "term"},
 		"internal/forge":    {"execx"},
 		"internal/app":      {"sandbox", "config", "inside", "runtime/docker", "runtime/native", "service", "store"},
 		"internal/cli":      {"*"}, // it also runs the hidden verbs, which are drivers'

@@ -41,7 +41,10 @@ committed or not, stays as it is. ` + "`agent-process undo`" + ` takes it back.
 
 No hook, filter (such as LFS) or merge driver of yours runs, because what the
 agent wrote would choose them and be read by them; what was left out is said.
-Your git signs the commit when you have configured that.` + exitStatus(exitRepository, exitNotFound, exitBusy, exitConflict),
+Your git signs the commit when you have configured that.
+
+--reviewed takes the files alone that you accepted in a review, with --merge or
+--squash; every file must be decided.` + exitStatus(exitRepository, exitNotFound, exitBusy, exitConflict),
 		Args: exactArgs("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(o.ways()) > 1 {
@@ -57,6 +60,7 @@ Your git signs the commit when you have configured that.` + exitStatus(exitRepos
 	f.BoolVar(&o.rebase, "rebase", false, "make the agent's commits again, on top of yours")
 	f.BoolVar(&o.ff, "ff", false, "make no new commit, or refuse")
 	f.BoolVar(&o.Remove, "rm", false, "then remove the agent: worktree, branch, run ('agent-process undo' brings them back)")
+	f.BoolVar(&o.Reviewed, "reviewed", false, "take the files alone that 'agent-process review' accepted")
 	f.BoolVar(&o.NoSign, "no-gpg-sign", false, "do not sign the commit, whatever git is configured to")
 	f.BoolVar(&o.json, "json", false, "print JSON")
 	return cmd
@@ -96,7 +100,7 @@ func runMerge(ctx context.Context, d *deps, o *mergeOptions) error {
 }
 
 func newCmdApply(d *deps) *cobra.Command {
-	var index, json bool
+	o, json := service.ApplyOptions{}, false
 	cmd := &cobra.Command{
 		Use:   "apply NAME",
 		Short: "Bring an agent's changes into your files, without a commit",
@@ -110,14 +114,16 @@ touched. ` + "`agent-process undo`" + ` takes it back.` + exitStatus(exitReposit
 			if err != nil {
 				return err
 			}
-			home, err := svc.Apply(cmd.Context(), ".", args[0], index)
+			o.Name = args[0]
+			home, err := svc.Apply(cmd.Context(), ".", o)
 			if err != nil {
 				return err
 			}
 			return d.printHome(home, "applied", json)
 		},
 	}
-	cmd.Flags().BoolVar(&index, "index", false, "also stage what comes")
+	cmd.Flags().BoolVar(&o.Index, "index", false, "also stage what comes")
+	cmd.Flags().BoolVar(&o.Reviewed, "reviewed", false, "take the files alone that 'agent-process review' accepted")
 	cmd.Flags().BoolVar(&json, "json", false, "print JSON")
 	return cmd
 }
@@ -173,6 +179,7 @@ func (d *deps) printHome(h service.Home, did string, json bool) error {
 		facts = append(facts, report.Fact{Name: "running", Text: "the agent is at work still; this is what it had committed", Style: term.StyleYellow})
 	}
 	facts = append(facts, report.Each("held", term.StyleYellow, h.Held)...)
+	facts = append(facts, report.Each("left out", term.StyleYellow, h.Left)...)
 	if h.Entry != 0 {
 		facts = append(facts, report.Fact{Name: "undo", Text: fmt.Sprintf("agent-process undo %d", h.Entry), Style: term.StyleCyan})
 	}

@@ -122,13 +122,24 @@ func runSend(ctx context.Context, d *deps, o *resumeOptions, now bool) error {
 		}
 		return runResume(ctx, d, o)
 	}
+	return sendOrResume(ctx, d, o, func() error { return nil })
+}
+
+// sendOrResume tells a running agent, or lets one that has ended go on with what
+// it is told; told is called once it is sure to get it.
+func sendOrResume(ctx context.Context, d *deps, o *resumeOptions, told func() error) error {
+	svc, err := d.service(ctx)
+	if err != nil {
+		return err
+	}
 	sent, err := svc.Send(ctx, ".", o.Name, o.Text)
 	if err != nil {
 		return err
 	}
 	if !sent.Queued {
+		o.Told = told
 		return runResume(ctx, d, o)
 	}
 	fmt.Fprintf(d.streams.Out, "%s gets it at the end of its turn\n", term.Visible(o.Name))
-	return nil
+	return told()
 }

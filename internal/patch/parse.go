@@ -19,6 +19,8 @@ type File struct {
 	Insertions int    `json:"insertions"`
 	Deletions  int    `json:"deletions"`
 	Hunks      []Hunk `json:"hunks"`
+	// Key is the caller's own, to tell this change from another of the file.
+	Key string `json:"-"`
 }
 
 // Hunk is a piece of a file. Its lines are numbered from Old and New.

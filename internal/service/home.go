@@ -17,6 +17,15 @@ type MergeOptions struct {
 	// Remove removes branch and worktree once they are merged.
 	Remove bool
 	NoSign bool
+	// Reviewed takes the files alone that a review accepted.
+	Reviewed bool
+}
+
+// ApplyOptions say what Apply is to do.
+type ApplyOptions struct {
+	Name     string
+	Index    bool // also stage what comes
+	Reviewed bool // take the files alone that a review accepted
 }
 
 // Home is an agent's work that was brought into the person's own.
@@ -28,6 +37,8 @@ type Home struct {
 	Running bool `json:"running,omitempty"`
 	// Held are commands that show what was not let in.
 	Held []string `json:"held,omitempty"`
+	// Left are changed files that were not taken, because a review rejected them.
+	Left []string `json:"left,omitempty"`
 	// Removed is set when branch and worktree are gone.
 	Removed *Removed `json:"removed,omitempty"`
 }
@@ -46,7 +57,14 @@ func (s *Service) Merge(ctx context.Context, dir string, o MergeOptions) (Home, 
 	if err != nil {
 		return home, err
 	}
-	home.Landed, err = repo.Merge(ctx, workspace.MergeOptions{Name: o.Name, How: o.How, Message: mergeMessage(o, run, work), NoSign: o.NoSign})
+	options := workspace.MergeOptions{Name: o.Name, How: o.How, Message: mergeMessage(o, run, work), NoSign: o.NoSign}
+	if o.Reviewed {
+		if options.Tip, options.Without, err = s.reviewed(ctx, repo, run, o.Name); err != nil {
+			return home, err
+		}
+	}
+	home.Landed, err = repo.Merge(ctx, options)
+	home.Left = options.Without
 	if err != nil || !o.Remove {
 		return home, err
 	}
@@ -59,12 +77,19 @@ func (s *Service) Merge(ctx context.Context, dir string, o MergeOptions) (Home, 
 }
 
 // Apply brings what an agent did into the files in dir, without a commit.
-func (s *Service) Apply(ctx context.Context, dir, name string, index bool) (Home, error) {
-	repo, _, home, err := s.homeward(ctx, dir, name)
+func (s *Service) Apply(ctx context.Context, dir string, o ApplyOptions) (Home, error) {
+	repo, run, home, err := s.homeward(ctx, dir, o.Name)
 	if err != nil {
 		return home, err
 	}
-	home.Landed, err = repo.Apply(ctx, workspace.ApplyOptions{Name: name, Index: index})
+	options := workspace.ApplyOptions{Name: o.Name, Index: o.Index}
+	if o.Reviewed {
+		if options.Tip, options.Without, err = s.reviewed(ctx, repo, run, o.Name); err != nil {
+			return home, err
+		}
+	}
+	home.Landed, err = repo.Apply(ctx, options)
+	home.Left = options.Without
 	return home, err
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"agentprocess/internal/audit"
 	"agentprocess/internal/patch"
@@ -163,16 +164,31 @@ func (s *Service) Diff(ctx context.Context, dir, name string) ([]patch.File, err
 	if err != nil {
 		return nil, err
 	}
-	changed, text, err := repo.Patch(ctx, name)
+	base, tip, err := repo.Ends(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	files, err := diffOf(ctx, repo, base, tip)
+	if err != nil {
+		return nil, fmt.Errorf("diff %s: %w", workspace.Branch(name), err)
+	}
+	return files, nil
+}
+
+func diffOf(ctx context.Context, repo *workspace.Repository, base, tip string) ([]patch.File, error) {
+	changed, text, err := repo.PatchOf(ctx, base, tip)
 	if err != nil {
 		return nil, err
 	}
 	files := make([]patch.File, len(changed))
 	for i, c := range changed {
-		files[i] = patch.File{Path: c.Path, From: c.From, Status: c.Status, OldMode: c.OldMode, NewMode: c.NewMode, Flag: c.Flag}
+		files[i] = patch.File{
+			Path: c.Path, From: c.From, Status: c.Status, OldMode: c.OldMode, NewMode: c.NewMode, Flag: c.Flag,
+			Key: strings.Join([]string{c.From, c.OldMode, c.OldID, c.NewMode, c.NewID}, " "),
+		}
 	}
 	if files, err = patch.Parse(text, files); err != nil {
-		return nil, fmt.Errorf("diff %s: %w", workspace.Branch(name), err)
+		return nil, err
 	}
 	slices.SortStableFunc(files, func(a, b patch.File) int { return flaggedLast(a) - flaggedLast(b) })
 	return files, nil

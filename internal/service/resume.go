@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"agentprocess/internal/agent"
 	"agentprocess/internal/audit"
 	"agentprocess/internal/conversation"
 	"agentprocess/internal/proxy"
@@ -24,6 +25,8 @@ const goOn = "Go on where you left off."
 type ResumeOptions struct {
 	Name string
 	Text string // what the person says; empty is to go on
+	// Told, if any, is called once Text is in the record of the run.
+	Told func() error
 	Dir  string
 
 	Allow     []string // egress rules besides those it had
@@ -43,6 +46,7 @@ type resumption struct {
 	tip  workspace.Base
 	kept *conversation.Conversation
 	text string
+	told func() error // that text is as good as said
 	// waiting are messages that the agent has not had.
 	waiting []store.Message
 	gone    bool // the branch is, because there was nothing on it
@@ -188,7 +192,7 @@ func (s *Service) resumption(ctx context.Context, repo *workspace.Repository, ru
 	if err != nil {
 		return start, err
 	}
-	start.resume = &resumption{run: run, text: o.Text}
+	start.resume = &resumption{run: run, text: o.Text, told: o.Told}
 	tip, there, err := repo.Tip(ctx, run.Name)
 	switch {
 	case err != nil:
@@ -251,7 +255,7 @@ func (s *Service) Send(ctx context.Context, dir, name, text string) (Sent, error
 		return Sent{}, err
 	case !running(run):
 		return Sent{}, nil
-	case run.Agent.Kind != "claude":
+	case !listens(run):
 		return Sent{}, sandbox.Fail(sandbox.CodeUsage, fmt.Errorf("agent %q is a command, which takes no messages", name), "stop it, or wait for its end")
 	}
 	err = s.Store.Send(ctx, run, store.Message{Text: text, Sent: s.Now()})
@@ -260,6 +264,9 @@ func (s *Service) Send(ctx context.Context, dir, name, text string) (Sent, error
 	}
 	return Sent{Queued: err == nil}, err
 }
+
+// listens reports whether an agent can be told anything.
+func listens(run sandbox.Run) bool { return run.Agent.Kind == agent.KindClaude }
 
 // Interrupt ends a running agent so that it can be resumed at once; one that has
 // ended is left as it is.

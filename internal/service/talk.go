@@ -63,6 +63,9 @@ func (x *session) beginTalk(ctx context.Context) error {
 		if r.text != "" {
 			x.note("told by a person: %s", r.text)
 		}
+		if r.told != nil {
+			return r.told()
+		}
 		return nil
 	}
 	late, err := x.svc.Store.Waiting(ctx, x.run.Repository, x.run.Name)

@@ -11,6 +11,8 @@ import (
 // ApplyOptions say what Apply is to do.
 type ApplyOptions struct {
 	Name string
+	// Tip is the commit that the branch must be at; empty is any.
+	Tip string
 	// Index stages what comes; else the index stays as it is.
 	Index bool
 	// Without are changed paths that stay as they are: what a review rejected.
@@ -21,7 +23,7 @@ type ApplyOptions struct {
 // Merge it works in memory first and refuses before anything is written.
 func (r *Repository) Apply(ctx context.Context, o ApplyOptions) (out Landed, err error) {
 	err = r.locked(ctx, func() error {
-		a, err := r.approach(ctx, o.Name)
+		a, err := r.approachAt(ctx, o.Name, o.Tip)
 		if err != nil {
 			return err
 		}
@@ -29,7 +31,7 @@ func (r *Repository) Apply(ctx context.Context, o ApplyOptions) (out Landed, err
 			return sandbox.Fail(sandbox.CodeRepository, fmt.Errorf("%q has no files", r.Top), "run this in a worktree")
 		}
 		out = Landed{Onto: a.onto(), Detached: a.ref == "", From: a.head, To: a.head}
-		merged, err := r.mergeTree(ctx, a.pair())
+		merged, err := r.mergeTree(ctx, a.pair(), o.Without)
 		if err != nil {
 			return err
 		}

@@ -67,6 +67,15 @@ func (r *Repository) approach(ctx context.Context, name string) (*approach, erro
 	return a, err
 }
 
+// approachAt is approach for a branch that must be at tip, if one is given.
+func (r *Repository) approachAt(ctx context.Context, name, tip string) (*approach, error) {
+	a, err := r.approach(ctx, name)
+	if err == nil && tip != "" && a.tip != tip {
+		err = sandbox.Fail(sandbox.CodeConflict, fmt.Errorf("%s has moved to %s since it was looked at", Branch(name), a.tip[:12]), "nothing was changed; look at what is new, and try again")
+	}
+	return a, err
+}
+
 // checkHere refuses where a person is in the middle of something, and where no
 // worktree would follow.
 func (r *Repository) checkHere() error {

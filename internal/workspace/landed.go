@@ -16,7 +16,7 @@ const maxPatch = 32 << 20
 // HasLanded says whether the work of an agent is in what is checked out here:
 // LandedMerged, LandedSquashed (also when its commits were rebased), or empty.
 func (r *Repository) HasLanded(ctx context.Context, name string) (string, error) {
-	base, tip, err := r.ends(ctx, name)
+	base, tip, err := r.Ends(ctx, name)
 	if err != nil {
 		return "", err
 	}

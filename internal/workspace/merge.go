@@ -34,7 +34,9 @@ const (
 // MergeOptions say what Merge is to do.
 type MergeOptions struct {
 	Name string
-	How  How
+	// Tip is the commit that the branch must be at; empty is any.
+	Tip string
+	How How
 	// Message is of the commit that HowMerge and HowSquash make.
 	Message Message
 	// Without are changed paths that stay as they are: what a review rejected.
@@ -73,7 +75,7 @@ type Landed struct {
 // by files that hooks are.
 func (r *Repository) Merge(ctx context.Context, o MergeOptions) (out Landed, err error) {
 	err = r.locked(ctx, func() error {
-		a, err := r.approach(ctx, o.Name)
+		a, err := r.approachAt(ctx, o.Name, o.Tip)
 		if err != nil {
 			return err
 		}
@@ -164,7 +166,7 @@ func (m *merge) tree(ctx context.Context) (string, error) {
 	case forward && m.based:
 		return m.without(ctx, m.tip+"^{tree}")
 	}
-	merged, err := m.r.mergeTree(ctx, m.pair())
+	merged, err := m.r.mergeTree(ctx, m.pair(), m.o.Without)
 	if err != nil {
 		return "", err
 	}
@@ -201,7 +203,12 @@ func (a *approach) conflict(paths []string) error {
 		"nothing was changed; resolve them with git: git merge "+Branch(a.name)+"; git merge --abort takes that back")
 }
 
-// without puts what was rejected back to what it is.
+// remaining are the conflicts in files that are taken.
+func remaining(conflicts, without []string) []string {
+	return slices.DeleteFunc(slices.Clone(conflicts), func(p string) bool { return slices.Contains(without, p) })
+}
+
+// withoutPaths puts what was rejected back to what it is.
 func (a *approach) withoutPaths(ctx context.Context, tree string, rejected []string) (string, error) {
 	if len(rejected) == 0 {
 		return a.r.git.line(ctx, a.r.common("rev-parse", "--verify", "-q", tree))

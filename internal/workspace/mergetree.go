@@ -206,20 +206,26 @@ func (r *Repository) bareCommit(ctx context.Context, s *scratch, of string, pare
 	return id, nil
 }
 
-// mergeTree is mergeTrees for one pair that must merge cleanly: it is tried
-// where it leaves nothing behind, and only then done in the repository.
-func (r *Repository) mergeTree(ctx context.Context, p mergePair) (m mergeResult, err error) {
+// mergeTree is mergeTrees for one pair that must merge cleanly, but for paths
+// that are not taken: it is tried where it leaves nothing behind, and only then
+// done in the repository. The conflicts are those of the paths that are taken.
+func (r *Repository) mergeTree(ctx context.Context, p mergePair, without []string) (m mergeResult, err error) {
 	s, err := r.newScratch()
 	if err != nil {
 		return m, err
 	}
 	defer func() { err = errors.Join(err, s.remove()) }()
 	tried, err := r.mergeTrees(ctx, s, []mergePair{p})
-	if err != nil || len(tried[0].conflicts) > 0 {
-		return first(tried), err
+	if err != nil {
+		return m, err
 	}
-	done, err := r.mergeTrees(ctx, nil, []mergePair{p})
-	return first(done), err
+	if m = tried[0]; len(remaining(m.conflicts, without)) == 0 {
+		var done []mergeResult
+		done, err = r.mergeTrees(ctx, nil, []mergePair{p})
+		m = first(done)
+	}
+	m.conflicts = remaining(m.conflicts, without)
+	return m, err
 }
 
 func first(list []mergeResult) mergeResult {

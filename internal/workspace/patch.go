@@ -13,6 +13,7 @@ type ChangedFile struct {
 	Path, From       string
 	Status           string
 	OldMode, NewMode string
+	OldID, NewID     string
 	Flag             string // why a person should look at it
 }
 
@@ -22,10 +23,15 @@ const maxShown = 64 << 20
 // Patch is what an agent's branch changes: the files in the order of the patch,
 // and the patch as git prints it. Both are the agent's text.
 func (r *Repository) Patch(ctx context.Context, name string) ([]ChangedFile, []byte, error) {
-	base, tip, err := r.ends(ctx, name)
+	base, tip, err := r.Ends(ctx, name)
 	if err != nil {
 		return nil, nil, err
 	}
+	return r.PatchOf(ctx, base, tip)
+}
+
+// PatchOf is Patch for two commits.
+func (r *Repository) PatchOf(ctx context.Context, base, tip string) ([]ChangedFile, []byte, error) {
 	e, err := r.git.diff(ctx, r.common(), base, tip)
 	if err != nil {
 		return nil, nil, err
@@ -37,7 +43,7 @@ func (r *Repository) Patch(ctx context.Context, name string) ([]ChangedFile, []b
 	flagged := append(flags(e.changes), links...)
 	files := make([]ChangedFile, len(e.changes))
 	for i, c := range e.changes {
-		files[i] = ChangedFile{Path: c.path, From: c.from, Status: string(c.status), OldMode: c.oldMode, NewMode: c.newMode}
+		files[i] = ChangedFile{Path: c.path, From: c.from, Status: string(c.status), OldMode: c.oldMode, NewMode: c.newMode, OldID: c.oldID, NewID: c.newID}
 		if at := slices.IndexFunc(flagged, func(f Flag) bool { return f.Path == c.path || f.Path == c.from }); at >= 0 {
 			files[i].Flag = flagged[at].Reason
 		}
@@ -47,11 +53,11 @@ func (r *Repository) Patch(ctx context.Context, name string) ([]ChangedFile, []b
 	c.stdout = patch
 	err = r.git.runInto(ctx, c)
 	if patch.exceeded {
-		return nil, nil, sandbox.Fail(sandbox.CodeRepository, fmt.Errorf("the changes of %s are more than %d MB", Branch(name), maxShown>>20),
-			"--stat shows which files; git diff "+base[:12]+" "+Branch(name)+" -- FILE shows one")
+		return nil, nil, sandbox.Fail(sandbox.CodeRepository, fmt.Errorf("the changes from %s to %s are more than %d MB", base[:12], tip[:12], maxShown>>20),
+			"--stat shows which files; git diff "+base[:12]+" "+tip[:12]+" -- FILE shows one")
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("diff %s: %w", Branch(name), err)
+		return nil, nil, fmt.Errorf("diff %s..%s: %w", base, tip, err)
 	}
 	return files, patch.Bytes(), nil
 }

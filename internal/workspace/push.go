@@ -41,7 +41,7 @@ type Pushed struct {
 // what an earlier Push brought.
 func (r *Repository) Push(ctx context.Context, o PushOptions) (Pushed, error) {
 	out := Pushed{Branch: Branch(o.Name), Remote: o.Remote}
-	base, tip, err := r.ends(ctx, o.Name)
+	base, tip, err := r.Ends(ctx, o.Name)
 	if err != nil {
 		return out, err
 	}

@@ -30,7 +30,7 @@ const maxWork = 200
 func (r *Repository) Work(ctx context.Context, name string) (Work, error) {
 	var w Work
 	var err error
-	if w.Base, w.Tip, err = r.ends(ctx, name); err != nil {
+	if w.Base, w.Tip, err = r.Ends(ctx, name); err != nil {
 		return w, err
 	}
 	if w.Stat, w.Flagged, err = r.git.inspect(ctx, r.common(), w.Base, w.Tip); err != nil {
@@ -52,9 +52,9 @@ func (r *Repository) Work(ctx context.Context, name string) (Work, error) {
 	return w, nil
 }
 
-// ends are where an agent's work begins and ends: its base, or, when that was
+// Ends are where an agent's work begins and ends: its base, or, when that was
 // not kept, what its branch has in common with HEAD.
-func (r *Repository) ends(ctx context.Context, name string) (base, tip string, err error) {
+func (r *Repository) Ends(ctx context.Context, name string) (base, tip string, err error) {
 	if err := sandbox.ValidateName(name); err != nil {
 		return "", "", err
 	}

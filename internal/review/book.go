@@ -89,7 +89,7 @@ func Open(dir, name, agent string) (*Book, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open the review of %q: %w", name, err), b.lock.Close())
 	}
-	if b.notes.Agent != agent {
+	if b.Agent != agent {
 		if err := os.Rename(b.path, b.path+".old"); err != nil {
 			return nil, errors.Join(fmt.Errorf("open the review of %q: %w", name, err), b.lock.Close())
 		}

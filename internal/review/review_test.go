@@ -71,7 +71,11 @@ func TestDecisionsAreAboutOneChangeAndOutliveTheProcess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer other.Close() //nolint:errcheck // the test is over
+	t.Cleanup(func() {
+		if err := other.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	if got := other.Undecided(files); len(got) != 3 {
 		t.Errorf("undecided of another agent of that name: %q, want all", got)
 	}

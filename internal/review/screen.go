@@ -293,12 +293,12 @@ func (s *Screen) foot() []string {
 		if s.typing.on.Line > 0 {
 			where = fmt.Sprintf("on line %d", s.typing.on.Line)
 		}
-		label := "comment " + where + ": "
-		text := term.Visible(s.typing.text)
-		for room := s.width - 2 - term.Width(label); term.Width(text) > max(room, 8); {
-			_, text, _ = strings.Cut(text, string([]rune(text)[:1]))
+		label := term.Truncate("comment "+where+": ", s.width/2)
+		text := []rune(term.Visible(s.typing.text))
+		for term.Width(label)+term.Width(string(text)) > s.width-2 { // its end is what is seen
+			text = text[1:]
 		}
-		return []string{paint.Bold(label) + text + "▏", paint.Dim(term.Truncate("Enter keeps it   Esc forgets it", s.width-1))}
+		return []string{paint.Bold(label) + string(text) + "▏", paint.Dim(term.Truncate("Enter keeps it   Esc forgets it", s.width-1))}
 	}
 	done := len(s.files) - len(s.book.Undecided(s.files))
 	note := fmt.Sprintf("%d of %d decided", done, len(s.files))

@@ -197,6 +197,7 @@ func TestScopeInOddRepositories(t *testing.T) {
 		{"sha256", false, []string{"--object-format=sha256"}, true}, {"strict", true, nil, true}, {"checkout", false, nil, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			f := newFixture(t, "p", tt.options...)
 			s := f.start("docs", func(o *Options) { o.Scope, o.Strict, o.Overlay = []string{"docs"}, tt.strict, tt.overlay })
 			s.box().sh(`echo x > docs/x; git add -A; git commit -qm x; echo y > y; git add -A; git commit -qm y

@@ -21,6 +21,7 @@ func TestFiles(t *testing.T) {
 	t.Parallel()
 	for _, format := range []string{"sha1", "sha256"} {
 		t.Run(format, func(t *testing.T) {
+			t.Parallel()
 			f := newFixture(t, "p", "--object-format="+format)
 			f.write(".agent-process/hooks/pre-bash", "#!/bin/sh\nexit 0\n")
 			f.write(".agent-process/policy.toml", "")
@@ -85,6 +86,7 @@ func TestFilesAreBounded(t *testing.T) {
 		{"too many", `"x/5000"`, many(5001, 1)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			f := newFixture(t, "p")
 			tt.make(f)
 			f.git("add", "-A")

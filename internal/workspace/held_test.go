@@ -192,6 +192,7 @@ func TestReleaseBesideAPerson(t *testing.T) {
 		{"nothing", "", func(*started) {}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			f := historyFixture(t)
 			s := f.scoped("docs/**")
 			s.box().sh("echo x > docs/x" + commitAll("x") + "mkdir .agent-process; echo y > .agent-process/policy.toml; ln -s /etc l" + commitAll("y"))

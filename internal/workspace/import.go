@@ -1,11 +1,17 @@
 package workspace
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"os"
 	"slices"
+	"strconv"
 	"strings"
+
+	"golang.org/x/sync/errgroup"
 
 	"agentprocess/internal/execx"
 	"agentprocess/internal/sandbox"
@@ -85,17 +91,21 @@ type incoming struct {
 // incoming reads the refs that were received.
 func (w *Workspace) incoming(ctx context.Context) (*incoming, error) {
 	const prefix = "refs/incoming/"
-	out, err := w.repo.git.run(ctx, w.quarantine("for-each-ref", "--format=%(objectname) %(refname)", prefix))
+	out, err := w.repo.git.run(ctx, w.quarantine("for-each-ref", "--format=%(objecttype) %(objectname) %(refname)", prefix))
 	if err != nil {
 		return nil, fmt.Errorf("list what was received: %w", err)
 	}
-	refs, err := parseRefs(out)
+	refs, kinds, err := parseTypedRefs(out)
 	if err != nil {
 		return nil, err
 	}
 	branch := prefix + "heads/" + Branch(w.rec.Name)
 	in := &incoming{more: map[string]string{}}
-	if in.tip, err = w.received(ctx, refs[prefix+"agent-process/head"], refs[branch]); err != nil {
+	head := refs[prefix+"agent-process/head"]
+	if err := onlyCommits(kinds, head, refs[branch]); err != nil {
+		return nil, err
+	}
+	if in.tip, err = w.received(ctx, head, refs[branch]); err != nil {
 		return nil, err
 	}
 	for ref, id := range refs {
@@ -110,7 +120,21 @@ func (w *Workspace) incoming(ctx context.Context) (*incoming, error) {
 	if len(in.more) > maxKept {
 		return nil, fmt.Errorf("the agent made %d branches, more than %d", len(in.more), maxKept)
 	}
-	return in, w.onlyCommits(ctx, in.tips())
+	return in, onlyCommits(kinds, in.tips()...)
+}
+
+// parseTypedRefs reads lines of "type id refname", with the type by id.
+func parseTypedRefs(out []byte) (refs, kinds map[string]string, err error) {
+	var lines bytes.Buffer
+	kinds = map[string]string{}
+	for line := range strings.Lines(string(out)) {
+		kind, rest, _ := strings.Cut(line, " ")
+		id, _, _ := strings.Cut(rest, " ")
+		kinds[id] = kind
+		lines.WriteString(rest)
+	}
+	refs, err = parseRefs(lines.Bytes())
+	return refs, kinds, err
 }
 
 // received chooses the tip: what HEAD was at the last Commit, or the branch
@@ -121,9 +145,6 @@ func (w *Workspace) received(ctx context.Context, head, branch string) (string, 
 		return "", fmt.Errorf("branch %q was not served: %w", Branch(w.rec.Name), ErrGitDir)
 	case head == "" || branch == "" || head == branch:
 		return firstOf(head, branch), nil
-	}
-	if err := w.onlyCommits(ctx, []string{head, branch}); err != nil {
-		return "", err
 	}
 	on, err := w.isAncestor(ctx, head, branch)
 	if err != nil {
@@ -136,13 +157,9 @@ func (w *Workspace) received(ctx context.Context, head, branch string) (string, 
 }
 
 // onlyCommits refuses refs of branches that name something else than a commit.
-func (w *Workspace) onlyCommits(ctx context.Context, ids []string) error {
+func onlyCommits(kinds map[string]string, ids ...string) error {
 	for _, id := range ids {
-		kind, err := w.repo.git.line(ctx, w.quarantine("cat-file", "-t", id))
-		if err != nil {
-			return fmt.Errorf("look at %s: %w", id, err)
-		}
-		if kind != "commit" {
+		if kind := kinds[id]; id != "" && kind != "commit" {
 			return fmt.Errorf("a branch of the agent is a %s: %w", kind, ErrGitDir)
 		}
 	}
@@ -169,32 +186,52 @@ func (in *incoming) rename(became func(string) string) {
 // inspect compares the tip with the base.
 func (w *Workspace) inspect(ctx context.Context, x *examiner, result *ImportResult) (err error) {
 	d, base := w.repo.git, w.rec.Base.Commit
-	if result.Stat, result.Flagged, err = d.inspectMore(ctx, w.quarantine(), base, result.Tip, x.flagged); err != nil {
-		return err
-	}
-	ancestor, err := w.isAncestor(ctx, base, result.Tip)
-	result.Rebased = !ancestor
+	result.Stat, result.Flagged, result.Rebased, err = d.inspectMore(ctx, w.quarantine(), base, result.Tip, x.flagged)
 	return err
 }
 
 // inspect says what tip changes against base, in the repository of c, and what
 // of it a person should look at.
 func (d *door) inspect(ctx context.Context, c call, base, tip string) (sandbox.DiffStat, []Flag, error) {
-	return d.inspectMore(ctx, c, base, tip, func([]change) []Flag { return nil })
+	stat, list, _, err := d.inspectMore(ctx, c, base, tip, func([]change) []Flag { return nil })
+	return stat, list, err
 }
 
-// inspectMore is inspect with further things to look at.
-func (d *door) inspectMore(ctx context.Context, c call, base, tip string, more func([]change) []Flag) (sandbox.DiffStat, []Flag, error) {
-	e, err := d.diff(ctx, c, base, tip)
-	if err != nil {
-		return sandbox.DiffStat{}, nil, err
+// inspectMore is inspect with further things to look at. Rebased is set when
+// base is not an ancestor of tip.
+func (d *door) inspectMore(ctx context.Context, c call, base, tip string, more func([]change) []Flag) (stat sandbox.DiffStat, list []Flag, rebased bool, err error) {
+	var e *diffEntry
+	var ahead, behind int
+	g, both := errgroup.WithContext(ctx)
+	g.Go(func() (err error) {
+		e, err = d.diff(both, c, base, tip)
+		return err
+	})
+	g.Go(func() (err error) {
+		ahead, behind, err = d.apart(both, c, base, tip)
+		return err
+	})
+	if err := g.Wait(); err != nil {
+		return stat, nil, false, err
 	}
-	stat := e.stat()
-	if stat.Commits, err = d.count(ctx, c, base, tip); err != nil {
-		return stat, nil, err
-	}
+	stat = e.stat()
+	stat.Commits = ahead
 	links, err := d.escapingLinks(ctx, c, e.changes)
-	return stat, slices.Concat(flags(e.changes), links, more(e.changes)), err
+	return stat, slices.Concat(flags(e.changes), links, more(e.changes)), behind > 0, err
+}
+
+// apart counts the commits that tip has and base has not, and the other way
+// round.
+func (d *door) apart(ctx context.Context, c call, base, tip string) (ahead, behind int, err error) {
+	c.args = []string{"rev-list", "--count", "--left-right", base + "..." + tip, "--"}
+	out, err := d.line(ctx, c)
+	if err != nil {
+		return 0, 0, fmt.Errorf("count commits %s..%s: %w", base, tip, err)
+	}
+	left, right, _ := strings.Cut(out, "\t")
+	behind, errLeft := strconv.Atoi(left)
+	ahead, errRight := strconv.Atoi(right)
+	return ahead, behind, errors.Join(errLeft, errRight)
 }
 
 // maxLinks bounds how many symbolic links of one import are read.
@@ -259,46 +296,53 @@ func (d *door) isAncestor(ctx context.Context, c call, a, b string) (bool, error
 	return err == nil, err
 }
 
-// bringHome fetches into the user's repository and moves the branch. The
-// repository's lock is held.
+// bringHome copies into the user's repository and then moves all refs, the
+// agent's branch among them, in one step. The repository's lock is held.
 func (w *Workspace) bringHome(ctx context.Context, in *incoming, result *ImportResult) error {
 	name, pins := w.rec.Name, pinPrefix(w.rec.Name)
 	refs, err := w.repo.refs(ctx, branchRef(name), strings.TrimSuffix(pins, "/"))
 	if err != nil {
 		return err
 	}
-	var script, refspecs []string
-	want := func(from, to, id string) {
-		if refs[to] != id {
-			script = append(script, "update refs/publish/"+from+" "+id)
-			refspecs = append(refspecs, "+refs/publish/"+from+":"+to)
+	var script strings.Builder
+	var want []string
+	pin := func(ref, id string) {
+		if refs[ref] != id {
+			fmt.Fprintf(&script, "update %s %s\n", ref, id)
+			want = append(want, id)
 		}
 	}
-	want("tip", pins+"imported", in.tip)
+	pin(pins+"imported", in.tip)
 	for ref, id := range in.more {
-		want("more/"+ref, pins+ref, id)
+		pin(pins+ref, id)
 		result.Kept = append(result.Kept, pins+ref)
 	}
 	slices.Sort(result.Kept)
-	if len(refspecs) > 0 {
-		c := w.quarantine("update-ref", "--stdin")
-		c.stdin = strings.NewReader(strings.Join(script, "\n") + "\n")
-		if _, err := w.repo.git.run(ctx, c); err != nil {
-			return fmt.Errorf("publish: %w", err)
+	move, err := w.moveBranch(ctx, refs, result)
+	if err != nil {
+		return err
+	}
+	script.WriteString(move)
+	if script.Len() > 0 {
+		keep, err := w.publish(ctx, want, slices.Collect(maps.Values(refs)))
+		if err == nil {
+			err = w.repo.updateRefs(ctx, fmt.Sprintf("agent-process: import %d commits of %s", result.Stat.Commits, name), script.String())
 		}
-		if err := w.publish(ctx, refspecs); err != nil {
+		if keep != "" { // a ref holds it now, or nobody wants it
+			err = errors.Join(err, os.Remove(keep))
+		}
+		if err != nil {
 			return err
 		}
 	}
-	return w.moveBranch(ctx, refs, result)
+	return w.update(func(r *record) { r.Tip = result.Tip })
 }
 
-// moveBranch moves the agent's branch to the new tip, if it is where we left
-// it: commits that a person put on it are not ours to drop.
-func (w *Workspace) moveBranch(ctx context.Context, refs map[string]string, result *ImportResult) error {
+// moveBranch says how the agent's branch moves to the new tip, if it is where we
+// left it: commits that a person put on it are not ours to drop.
+func (w *Workspace) moveBranch(ctx context.Context, refs map[string]string, result *ImportResult) (script string, err error) {
 	name, old, last := w.rec.Name, refs[branchRef(w.rec.Name)], w.Tip()
 	result.Changed = result.Tip != last
-	script := ""
 	switch old {
 	case result.Tip: // also when a crash kept us from noting that it moved
 	case last, "":
@@ -309,19 +353,14 @@ func (w *Workspace) moveBranch(ctx context.Context, refs map[string]string, resu
 	if old != "" && !result.Diverged && old != result.Tip && old != w.rec.Base.Commit {
 		ancestor, err := w.isAncestor(ctx, old, result.Tip)
 		if err != nil {
-			return err
+			return "", err
 		}
 		if !ancestor {
 			result.Replaced = freeRef(refs, pinPrefix(name)+"imported-")
 			script += "create " + result.Replaced + " " + old + "\n"
 		}
 	}
-	if script != "" {
-		if err := w.repo.updateRefs(ctx, fmt.Sprintf("agent-process: import %d commits of %s", result.Stat.Commits, name), script); err != nil {
-			return err
-		}
-	}
-	return w.update(func(r *record) { r.Tip = result.Tip })
+	return script, nil
 }
 
 // freeRef is prefix with the first number that no ref has yet.

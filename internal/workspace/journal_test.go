@@ -86,6 +86,7 @@ func TestUndoBringsBackEveryByte(t *testing.T) {
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			f, r, one, two, paths := deedFixture(t)
 			tt.extra(f)
 			before := f.state()
@@ -137,6 +138,7 @@ func TestUndoRefusesWhatChangedSince(t *testing.T) {
 		{"a file that is back", func(f *fixture) { f.write("gone.txt", "another\n") }, "gone.txt"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			f, r, one, two, paths := deedFixture(t)
 			ctx := t.Context()
 			before := f.state()

@@ -13,7 +13,6 @@ import (
 // A crash may fall between any two steps of register and unregister: what it
 // left goes, and what is anybody else's stays.
 func TestRemoveWorktreeAfterACrash(t *testing.T) {
-	t.Parallel()
 	f := newFixture(t, "p")
 	r := f.open(f.dir)
 	pointer := "gitdir: " + filepath.Join(r.CommonDir, "worktrees", "docs") + "\n"

@@ -21,7 +21,6 @@ func wantCode(t *testing.T, err error, code sandbox.Code, hint string) {
 }
 
 func TestOpenPlaces(t *testing.T) {
-	t.Parallel()
 	f := newFixture(t, "repo")
 	work := filepath.Dir(f.dir)
 	f.gitAt(work, "clone", "-q", "--bare", f.dir, filepath.Join(work, "bare.git"))

@@ -18,6 +18,7 @@ func TestRoundTrip(t *testing.T) {
 	for _, overlay := range []bool{true, false} {
 		for _, format := range []string{"sha1", "sha256"} {
 			t.Run(format+map[bool]string{true: " overlay", false: " checkout"}[overlay], func(t *testing.T) {
+				t.Parallel()
 				f := newFixture(t, "pröject with space", "--object-format="+format)
 				before := f.git("status", "--porcelain", "--ignored")
 				s := f.start("docs", func(o *Options) { o.Overlay = overlay })

@@ -81,7 +81,6 @@ func startProcess(f *fixture, name string) (string, error) {
 }
 
 func TestOddRepositories(t *testing.T) {
-	t.Parallel()
 	needMounts(t)
 	f := newFixture(t, "origin")
 	for i := range 3 {

@@ -183,7 +183,7 @@ func (d *door) fetchOver(ctx context.Context, c call, conn *os.File, option stri
 	c.config = map[string]string{
 		"protocol.fd.allow": "always",
 		// The refs of the repository that is borrowed from are not listed.
-		"core.alternateRefsPrefixes": "refs/agents/none/",
+		"core.alternateRefsCommand":  "true",
 		"fetch.unpackLimit":          "100",
 		"fetch.negotiationAlgorithm": "default",
 	}
@@ -231,11 +231,6 @@ func (w *Workspace) fetch(ctx context.Context, start UploadPack) error {
 		},
 	}
 	return t.run(ctx)
-}
-
-// publish fetches refs from the quarantine into the user's repository.
-func (w *Workspace) publish(ctx context.Context, refspecs []string) error {
-	return w.repo.carry(ctx, w.path(quarantineName), w.repo.common(), refspecs...)
 }
 
 // carry fetches refs from a repository of ours into that of to, over a pair of

@@ -44,6 +44,7 @@ func TestView(t *testing.T) {
 	needMounts(t)
 	for name, overlay := range map[string]bool{"overlay": true, "checkout": false} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			s := historyFixture(t).start("docs", func(o *Options) { o.Overlay = overlay })
 			s.box().sh(`echo new > docs/new; rm src/a.go; mv docs/n.txt moved; rm -r docs; mkdir docs; echo again > docs/again; ln -s main.go link; git add -A; git commit -qm x; echo '// more' >> main.go`)
 			const list = `find . -path ./.git -prune -o -type f -print | sort | tr '\n' ' '; cat main.go docs/again; pwd`

@@ -268,13 +268,15 @@ func TestManyCommitsAreHeld(t *testing.T) {
 	}
 }
 
-// killingGit is a git that, instead of its nth call, kills who called it. Its
+// killingGit is a git that, instead of its nth call, kills who called it. Calls
+// may be made at the same time: each takes a number by a file of its own. The
 // environment is ours, so all it must know is written into it.
 const killingGit = `#!/bin/sh
-n=$(($(cat %[1]s 2>/dev/null || echo 0) + 1))
-echo $n > %[1]s
-[ $n != %[2]d ] || kill -9 $PPID
-[ $n -lt %[2]d ] || exit 1
+n=1
+set -C
+until { echo > %[1]s.$n; } 2>/dev/null; do n=$((n + 1)); done
+set +C
+if [ $n = %[2]d ]; then kill -9 $PPID; exit 1; fi
 exec %[3]s "$@"
 `
 

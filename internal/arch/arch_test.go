@@ -262,6 +262,27 @@ func TestNobodySleeps(t *testing.T) {
 	}
 }
 
+// Each fuzz target has inputs that are tried with every run of the tests.
+func TestFuzzTargetsHaveACorpus(t *testing.T) {
+	target := regexp.MustCompile(`(?m)^func (Fuzz\w+)\(`)
+	found := 0
+	for _, f := range tree(t).Files {
+		if !f.Test {
+			continue
+		}
+		for _, m := range target.FindAllStringSubmatch(text(t, f.Path), -1) {
+			found++
+			corpus := path.Join(path.Dir(f.Path), "testdata", "fuzz", m[1])
+			if list, err := os.ReadDir(path.Join(root, corpus)); err != nil || len(list) == 0 {
+				t.Errorf("%s: %s has no inputs in %s", f.Path, m[1], corpus)
+			}
+		}
+	}
+	if found < 40 {
+		t.Errorf("%d fuzz targets were found", found)
+	}
+}
+
 func TestExportedNamesAreDocumented(t *testing.T) {
 	for _, f := range tree(t).Files {
 		if !f.Test && f.Exported > f.Documented {

@@ -162,3 +162,61 @@ func FuzzParseRest(f *testing.F) {
 		}
 	})
 }
+
+func FuzzParseTypedRefs(f *testing.F) {
+	f.Add([]byte("commit " + idA + " refs/incoming/heads/agent--x\ntag " + idB + " refs/incoming/heads/y\n"))
+	f.Add([]byte("commit " + idA + "\n"))
+	f.Fuzz(func(t *testing.T, in []byte) {
+		refs, kinds, err := parseTypedRefs(in)
+		if err != nil {
+			return
+		}
+		for ref, id := range refs {
+			if _, known := kinds[id]; !known || !bytes.Contains(in, []byte(ref)) {
+				t.Errorf("%q: %s of %q", in, id, ref)
+			}
+		}
+	})
+}
+
+// What git prints of an object holds the object.
+func FuzzReadBatch(f *testing.F) {
+	f.Add([]byte(idA + " blob 3\nabc\n" + idB + " missing\n"))
+	f.Add([]byte(idA + " blob 0\n\n" + idB + " blob 2\n\n\n\n"))
+	f.Fuzz(func(t *testing.T, in []byte) {
+		if len(in) > 1<<12 || bytes.Contains(in, []byte("00000")) { // a size that costs memory alone
+			return
+		}
+		_ = readBatch(bytes.NewReader(in), func(id string, data []byte) { // what is wrong with it is not at issue
+			if !isObjectID(id) || !bytes.Contains(in, data) {
+				t.Errorf("%q gave %s %q", in, id, data)
+			}
+		})
+	})
+}
+
+func FuzzParseCheckpoints(f *testing.F) {
+	f.Add([]byte("refs/agents/x/steps/000001\x00" + idA + "\x00{\"kind\":\"turn\"}\n"))
+	f.Add([]byte("refs/agents/x/steps/y\x00\x00{}\n"))
+	f.Fuzz(func(t *testing.T, in []byte) {
+		list, err := parseCheckpoints(in)
+		if err != nil {
+			return
+		}
+		for _, c := range list {
+			if !isObjectID(c.Tip) {
+				t.Errorf("%+v", c)
+			}
+		}
+	})
+}
+
+func FuzzPackHeader(f *testing.F) {
+	f.Add([]byte("PACK\x00\x00\x00\x02\x00\x00\x00\x03rest"))
+	f.Add([]byte("PACK\x00\x00\x00\x03\x00\x00\x00\x03"))
+	f.Fuzz(func(t *testing.T, in []byte) {
+		if _, err := packHeader(bytes.NewReader(in)); err == nil && !bytes.HasPrefix(in, []byte("PACK")) {
+			t.Errorf("%q is taken for a pack", in)
+		}
+	})
+}

@@ -42,7 +42,7 @@ them.` + exitStatus(),
 		// As many letters may be wrong in a word for it to be suggested.
 		SuggestionsMinimumDistance: 2,
 	}
-	cmd.AddCommand(newCmdPolicyShow(d, o), newCmdPolicyExplain(d, o), newCmdPolicyTest(d, o), newCmdPolicyPending(d, o), newCmdPolicyAnswer(d, o))
+	cmd.AddCommand(newCmdPolicyShow(d, o), newCmdPolicyExplain(d, o), newCmdPolicyTest(d, o), newCmdPolicyLearn(d), newCmdPolicyPending(d, o), newCmdPolicyAnswer(d, o))
 	return cmd
 }
 

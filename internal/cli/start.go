@@ -83,6 +83,7 @@ func (o *startOptions) flags(cmd *cobra.Command) {
 	f.StringVar(&o.Model, "model", "", "the model the agent asks for")
 	f.StringVar(&o.Base, "base", "", "the commit to start from (default HEAD)")
 	f.StringArrayVar(&o.Allow, "allow", nil, "let the agent reach `RULE`, such as example.com or *.example.com:8443 (repeatable)")
+	f.BoolVar(&o.Learn, "learn", false, "do NOT enforce the list: let through what no line denies, and print lines for it at the end")
 	f.StringArrayVar(&o.Secrets, "secret", nil, "let the agent use the secret `NAME` on its hosts, without seeing it (repeatable)")
 	f.StringArrayVar(&o.resolve, "resolve", nil, "dial `HOST=ADDR[:PORT]` for a name, also in a private network (repeatable)")
 	f.StringArrayVar(&o.Env, "env", nil, "set `K[=V]` inside; without =V to your own value (repeatable)")
@@ -239,10 +240,14 @@ func runStart(ctx context.Context, d *deps, cmd *cobra.Command, o *startOptions)
 		return err
 	}
 	o.Dir, o.Progress = ".", d.progress
-	return d.follow(ctx, svc, shown{json: o.json, noInput: o.noInput || o.Ask.Unattended}, func(w watched) (sandbox.Run, error) {
+	err = d.follow(ctx, svc, shown{json: o.json, noInput: o.noInput || o.Ask.Unattended}, func(w watched) (sandbox.Run, error) {
 		o.Ask.Prompt, o.Ask.Notify, o.Control = w.prompt, w.notify, w.control
 		return svc.Start(ctx, o.StartOptions, w.view)
 	})
+	if _, ended := errors.AsType[exitError](err); o.Learn && !o.json && (err == nil || ended) {
+		err = errors.Join(learnedAfter(ctx, d, o.Name), err)
+	}
+	return err
 }
 
 // shown says how a run is shown, and watched what shows it and ends it early.

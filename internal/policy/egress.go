@@ -54,6 +54,7 @@ type Set struct {
 	exact  map[string][]int // indices of rules, by name
 	below  map[string][]int // the same for wildcards
 	denies bool             // whether any rule does
+	learns bool             // see Learning
 }
 
 // NewSet makes a Set of rules from any number of sources. Presets must have
@@ -76,6 +77,21 @@ func NewSet(sources ...[]Rule) *Set {
 	}
 	return s
 }
+
+// Learning gives a set that also allows what no rule is about. What a line denies
+// stays denied, and so does what no line could allow. Such a decision is by the
+// rule "learn", and has a Fix: the line that would allow it.
+func (s *Set) Learning() *Set {
+	learning := Set{learns: true}
+	if s != nil {
+		learning = *s
+		learning.learns = true
+	}
+	return &learning
+}
+
+// learnRule decides what is let through to be learned.
+func learnRule() Rule { return Rule{Text: "learn", Source: "--learn"} }
 
 // Rules are the rules of the set, in order.
 func (s *Set) Rules() []Rule {
@@ -132,7 +148,13 @@ func (s *Set) DecideUnless(q Request, spent func(Rule) bool) Decision {
 			nearest.ports = append(nearest.ports, r.Ports...)
 		}
 	}
-	return Decision{Verdict: Deny, Reason: a.reason(nearest), Fix: a.fix(nearest)}
+	d := Decision{Verdict: Deny, Reason: a.reason(nearest), Fix: a.fix(nearest)}
+	// On the ports of the web only what can be told from its first bytes passes.
+	blind := q.Scheme == SchemeTCP && (q.Port == DefaultPort || q.Port == 80)
+	if s != nil && s.learns && d.Fix != "" && !blind {
+		return Decision{Verdict: Allow, Rule: learnRule(), Fix: d.Fix}
+	}
+	return d
 }
 
 // Lists reports whether host is listed, on whatever port, and by which rule.
@@ -151,10 +173,13 @@ func (s *Set) Lists(host string) (Rule, bool) {
 			found = i
 		}
 	}
-	if found < 0 {
-		return Rule{}, false
+	switch {
+	case found >= 0:
+		return s.rules[found], true
+	case s != nil && s.learns:
+		return learnRule(), true
 	}
-	return s.rules[found], true
+	return Rule{}, false
 }
 
 // Inspects reports whether requests to a host and port must be seen one by

@@ -95,7 +95,7 @@ func (s *Server) decide(f *flow, q policy.Request) (policy.Rule, *denied) {
 	if !d.Allowed() {
 		return d.Rule, &denied{reason: d.Reason, fix: d.Fix}
 	}
-	f.rec.Rule = d.Rule.Cite()
+	f.rec.Rule, f.rec.Fix = d.Rule.Cite(), d.Fix
 	return d.Rule, nil
 }
 

@@ -25,6 +25,9 @@ func (x *session) runAgent(ctx context.Context) ending {
 	if err := errors.Join(x.setState(ctx, sandbox.StateRunning), x.beginTalk(ctx)); err != nil {
 		return ending{err: err}
 	}
+	if x.opts.Learn {
+		x.net.egress.learn()
+	}
 	s, plan := x.svc, x.chk.plan
 	x.env = merge(s.baseEnv(agentHome, x.box.Facts().ToolPath, x.chk.identity), networkEnv(), x.net.trust, x.chk.secretEnv, x.chk.env, plan.Env)
 	out := agent.NewCollector(x.chk.adapter.Transcript(), x.collect)

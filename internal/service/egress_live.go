@@ -42,7 +42,9 @@ type liveEgress struct {
 	keep    func(ctx context.Context, add policy.Rule, gone []policy.Rule) error // for when the run is resumed
 	changes *changes
 
-	rules []policy.Rule // of the gateway now; the watcher's alone
+	turn     sync.Mutex    // over what follows, and what is put into force
+	rules    []policy.Rule // of the gateway now
+	learning bool          // what no line is about is let through
 
 	book  approval.Book
 	about approval.Question // what all questions of the run have in common
@@ -141,6 +143,8 @@ func (l *liveEgress) take(ctx context.Context, line []byte) {
 		l.record(done)
 		return
 	}
+	l.turn.Lock()
+	defer l.turn.Unlock()
 	rules, gone := withdrawn(l.rules, r)
 	if !slices.ContainsFunc(rules, func(have policy.Rule) bool {
 		return have.Layer == policy.LayerApproval && have.String() == r.String() && c.Scope != ScopeOnce
@@ -149,13 +153,31 @@ func (l *liveEgress) take(ctx context.Context, line []byte) {
 		done.Rule = recorded([]policy.Rule{r})[0]
 	}
 	l.rules = rules
-	done.Gone, done.Cut = recorded(gone), l.enforce.SetPolicy(policy.NewSet(rules))
+	done.Gone, done.Cut = recorded(gone), l.enforce.SetPolicy(l.set())
 	if c.Scope != ScopeOnce {
 		if err := l.keep(ctx, r, gone); err != nil {
 			l.record(audit.Notice{Level: audit.Warn, Text: fmt.Sprintf("the change counts, but not for a resumed agent: %v", err)})
 		}
 	}
 	l.record(done)
+}
+
+// set is what is put into force.
+func (l *liveEgress) set() *policy.Set {
+	set := policy.NewSet(l.rules)
+	if l.learning {
+		return set.Learning()
+	}
+	return set
+}
+
+// learn lets through what no line is about, from now on: the proof that nothing
+// gets out is over.
+func (l *liveEgress) learn() {
+	l.turn.Lock()
+	defer l.turn.Unlock()
+	l.learning = true
+	l.enforce.SetPolicy(l.set())
 }
 
 // mark says in a rule where it is from. A line that counts once has a budget of

@@ -56,6 +56,9 @@ type Egress struct {
 	Allow   []string // egress rules of this run
 	Secrets []string // stored secrets that the agent may use, by name
 	Resolve map[string]proxy.Target
+	// Learn lets through what no line denies, and records what would have been
+	// denied.
+	Learn bool
 }
 
 // Machine says where an agent runs, and for how long at most.

@@ -23,6 +23,9 @@ func (o StartOptions) weakenings() []string {
 		}
 		all = append(all, fmt.Sprintf("--resolve: %s is dialled at %s, private or not", host, where))
 	}
+	if o.Learn {
+		all = append(all, "--learn: the list of what may be reached is NOT ENFORCED: whatever no line denies is let through and recorded")
+	}
 	wider := slices.DeleteFunc(slices.Clone(o.Allow), func(line string) bool { return strings.HasPrefix(strings.TrimSpace(line), "deny ") })
 	if len(wider) > 0 {
 		all = append(all, "--allow: "+strings.Join(wider, ", ")+" may be reached")

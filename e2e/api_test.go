@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -19,6 +20,9 @@ import (
 	"agentprocess/internal/agent"
 	"agentprocess/internal/scripted"
 )
+
+// toolsVar tells the inner test binary where tools from npm are.
+const toolsVar = "AGENT_PROCESS_E2E_TOOLS"
 
 // claudeVar tells the inner test binary where Claude Code is.
 const claudeVar = "AGENT_PROCESS_E2E_CLAUDE"
@@ -41,7 +45,7 @@ func prepareClaude(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("the end-to-end tests need Claude Code: %w", err)
 	}
-	return os.Setenv(claudeVar, cli.Path)
+	return errors.Join(os.Setenv(claudeVar, cli.Path), os.Setenv(toolsVar, filepath.Join(cache, "tools")))
 }
 
 // apis are the servers of one script.

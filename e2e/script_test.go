@@ -103,6 +103,8 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"sees":     cmdSees,
 		"serve":    cmdServe,
 		"registry": cmdRegistry,
+		"packages": cmdPackages,
+		"tools":    cmdTools,
 		"exits":    cmdExits,
 		"nobody":   cmdNobody,
 		"token":    cmdToken,

@@ -29,7 +29,7 @@ func (x *session) runAgent(ctx context.Context) ending {
 		x.net.egress.learn()
 	}
 	s, plan := x.svc, x.chk.plan
-	x.env = merge(s.baseEnv(agentHome, x.box.Facts().ToolPath, x.chk.identity), networkEnv(), x.net.trust, x.chk.secretEnv, x.chk.env, plan.Env)
+	x.env = merge(s.baseEnv(agentHome, x.box.Facts().ToolPath, x.chk.identity), networkEnv(x.opts.Name), x.net.trust, x.chk.secretEnv, x.chk.env, plan.Env)
 	out := agent.NewCollector(x.chk.adapter.Transcript(), x.collect)
 	ctx, kill := context.WithCancel(ctx)
 	defer kill()

@@ -147,7 +147,7 @@ func (s *Service) runLogin(ctx context.Context, box sandbox.Sandbox, o AuthOptio
 		return exit, err
 	}
 	defer func() { err = errors.Join(err, restore()) }()
-	env := merge(s.baseEnv(agentHome, box.Facts().ToolPath, sandbox.Identity{}), networkEnv(), agent.LoginEnv())
+	env := merge(s.baseEnv(agentHome, box.Facts().ToolPath, sandbox.Identity{}), networkEnv("login"), agent.LoginEnv())
 	proc, err := box.Exec(ctx, sandbox.Command{
 		Argv: []string{agent.ClaudePath, "setup-token"}, Env: env, Dir: agentHome, Stdin: o.In, Stdout: screen, TTY: &size,
 	})

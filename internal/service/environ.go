@@ -63,14 +63,16 @@ func (s *Service) baseEnv(home, toolPath string, user sandbox.Identity) []string
 }
 
 // networkEnv points at the gateway those tools that ask for a proxy; the
-// others are redirected to it anyway.
-func networkEnv() []string {
-	const proxyURL, direct = "http://127.0.0.1:3128", "localhost,127.0.0.1,::1"
+// others are redirected to it anyway. What is in the sandbox itself, which is
+// all that its own names and addresses are, is not for the gateway.
+func networkEnv(hostname string) []string {
+	const proxyURL = "http://127.0.0.1:3128"
+	direct := "localhost,.localhost,127.0.0.1,127.0.0.0/8,::1,0.0.0.0," + hostname
 	var env []string
 	for _, v := range []string{"HTTP_PROXY", "HTTPS_PROXY"} {
 		env = append(env, v+"="+proxyURL, strings.ToLower(v)+"="+proxyURL)
 	}
-	return append(env, "NO_PROXY="+direct, "no_proxy="+direct, "NODE_USE_ENV_PROXY=1")
+	return append(env, "NO_PROXY="+direct, "no_proxy="+direct, "NODE_USE_ENV_PROXY=1", "GIT_CONFIG_SYSTEM="+gitConfigPath)
 }
 
 // merge puts layers of environment on top of each other, the last one winning.

@@ -83,7 +83,7 @@ func TestBaseEnvPassesNothingThatCouldBeSecret(t *testing.T) {
 }
 
 func TestNetworkEnv(t *testing.T) {
-	env := networkEnv()
+	env := networkEnv("agent")
 	if !slices.Contains(env, "https_proxy=http://127.0.0.1:3128") || !slices.Contains(env, "HTTPS_PROXY=http://127.0.0.1:3128") {
 		t.Errorf("networkEnv() names no proxy: %q", env)
 	}

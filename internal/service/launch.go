@@ -183,6 +183,7 @@ func (x *session) closeInside() error {
 // files are what the agent finds inside besides its tree.
 func (x *session) files(toolPath string) ([]sandbox.File, error) {
 	files := append(slices.Clone(x.chk.plan.Files), x.chk.files...)
+	files = append(files, sandbox.File{Path: gitConfigPath, Data: gitConfig(x.chk.rules)})
 	ca := x.net.proxy.CAPEM()
 	if len(ca) == 0 && !x.svc.ownTrust() {
 		return files, nil

@@ -14,7 +14,9 @@ type countedBody struct {
 // Read implements io.Reader.
 func (c *countedBody) Read(p []byte) (int, error) {
 	n, err := c.ReadCloser.Read(p)
-	c.flow.up.Add(int64(n))
+	if spent := c.flow.up.pass(n); spent != nil {
+		return 0, spent
+	}
 	return n, err
 }
 
@@ -26,9 +28,10 @@ type countedResponse struct {
 
 // Write implements http.ResponseWriter.
 func (c *countedResponse) Write(p []byte) (int, error) {
-	n, err := c.ResponseWriter.Write(p)
-	c.flow.down.Add(int64(n))
-	return n, err
+	if err := c.flow.down.pass(len(p)); err != nil {
+		return 0, err
+	}
+	return c.ResponseWriter.Write(p)
 }
 
 // Unwrap is how http.ResponseController finds Flush.

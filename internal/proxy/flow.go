@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"agentprocess/internal/audit"
@@ -22,7 +21,7 @@ type flow struct {
 	server   *Server
 	rec      audit.Request
 	start    time.Time
-	up, down atomic.Int64
+	up, down tally
 	// done is set when the record is written, or is not to be: the requests
 	// inside have their own.
 	done bool
@@ -38,6 +37,11 @@ func (f *flow) end() {
 		return
 	}
 	f.done = true
+	for _, t := range []*tally{&f.up, &f.down} {
+		if d := t.cut.Load(); d != nil {
+			f.deny(d)
+		}
+	}
 	f.rec.Up, f.rec.Down = f.up.Load(), f.down.Load()
 	f.rec.Duration = f.server.now().Sub(f.start)
 	f.server.record(f.rec)
@@ -104,6 +108,7 @@ func (s *Server) use(f *flow, q policy.Request) (policy.Rule, *denied) {
 	for {
 		r, d := s.decide(f, q)
 		if d != nil || s.uses.take(r) {
+			s.uses.bind(f, r)
 			return r, d
 		}
 	}

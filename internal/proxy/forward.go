@@ -59,8 +59,10 @@ func (s *Server) handle(w http.ResponseWriter, req *http.Request, f *flow, r req
 		r.site.count()
 	}
 	f.rec.Method, f.rec.URLPath = printable(req.Method), printable(req.URL.Path)
-	f.up.Add(headSize(req))
 	to, d := s.judge(req, f, r)
+	if spent := f.up.pass(headSize(req)); spent != nil && d == nil {
+		d = f.up.cut.Load()
+	}
 	if d == nil {
 		d = s.swap(req, to)
 	}
@@ -89,14 +91,14 @@ func (s *Server) handle(w http.ResponseWriter, req *http.Request, f *flow, r req
 
 // headSize is how long the head of a request is as HTTP/1 writes it. Bytes out
 // of a sandbox are bytes out, in a query or a header as in a body.
-func headSize(req *http.Request) int64 {
+func headSize(req *http.Request) int {
 	n := len(req.Method) + len(req.URL.RequestURI()) + len(" ") + len(" HTTP/1.1\r\n") + len("Host: \r\n") + len(req.Host) + len("\r\n")
 	for name, values := range req.Header {
 		for _, v := range values {
 			n += len(name) + len(": \r\n") + len(v)
 		}
 	}
-	return int64(n)
+	return n
 }
 
 func (s *Server) deny(w http.ResponseWriter, f *flow, d *denied) {

@@ -304,7 +304,9 @@ func (b *requestBody) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	n, err := b.src.Read(p)
-	b.flow.up.Add(int64(n))
+	if spent := b.flow.up.pass(n); spent != nil {
+		return 0, spent
+	}
 	if errors.Is(err, io.EOF) {
 		b.eof = true
 		b.ended()

@@ -92,8 +92,10 @@ func (t *tunnel) upward() error {
 		}
 	}
 	if len(t.client.head) > 0 {
-		n, err := t.upstream.Write(t.client.head)
-		t.flow.up.Add(int64(n))
+		if err := t.flow.up.pass(len(t.client.head)); err != nil {
+			return err
+		}
+		_, err := t.upstream.Write(t.client.head)
 		t.client.head = nil
 		t.touch()
 		if err != nil {
@@ -135,7 +137,7 @@ func (t *tunnel) watchdog(expire func()) (stop func()) {
 }
 
 // pump copies until src ends and then closes dst for writing.
-func (t *tunnel) pump(dst, src net.Conn, count *atomic.Int64) error {
+func (t *tunnel) pump(dst, src net.Conn, count *tally) error {
 	from, ok1 := src.(*net.TCPConn)
 	to, ok2 := dst.(*net.TCPConn)
 	var err error
@@ -161,14 +163,16 @@ func closeWrite(c net.Conn) error {
 	return nil
 }
 
-func (t *tunnel) pumpAny(dst io.Writer, src io.Reader, count *atomic.Int64) error {
+func (t *tunnel) pumpAny(dst io.Writer, src io.Reader, count *tally) error {
 	buf := getBuffer()
 	defer putBuffer(buf)
 	for {
 		n, rerr := src.Read(*buf)
 		if n > 0 {
-			wrote, err := dst.Write((*buf)[:n])
-			count.Add(int64(wrote))
+			if err := count.pass(n); err != nil {
+				return err
+			}
+			_, err := dst.Write((*buf)[:n])
 			t.touch()
 			if err != nil {
 				return err
@@ -185,7 +189,7 @@ func (t *tunnel) pumpAny(dst io.Writer, src io.Reader, count *atomic.Int64) erro
 
 // pumpTCP waits without a buffer, moves small pieces through one, and splices
 // while there is more. An idle tunnel holds neither buffer nor pipe.
-func (t *tunnel) pumpTCP(dst, src *net.TCPConn, count *atomic.Int64) error {
+func (t *tunnel) pumpTCP(dst, src *net.TCPConn, count *tally) error {
 	raw, err := src.SyscallConn()
 	if err != nil {
 		return err
@@ -193,7 +197,7 @@ func (t *tunnel) pumpTCP(dst, src *net.TCPConn, count *atomic.Int64) error {
 	ready := newReadiness(raw)
 	for {
 		n, err := t.piece(dst, ready, count)
-		if err == nil && n == pumpBuffer {
+		if err == nil && n == pumpBuffer && !count.bounded() {
 			n, err = t.flood(dst, src, count)
 		}
 		if n == 0 || err != nil {
@@ -203,7 +207,7 @@ func (t *tunnel) pumpTCP(dst, src *net.TCPConn, count *atomic.Int64) error {
 }
 
 // piece waits for what comes next and passes it on through a buffer.
-func (t *tunnel) piece(dst *net.TCPConn, ready *readiness, count *atomic.Int64) (int, error) {
+func (t *tunnel) piece(dst *net.TCPConn, ready *readiness, count *tally) (int, error) {
 	buf, n, err := ready.read()
 	if err != nil {
 		return 0, err
@@ -212,15 +216,17 @@ func (t *tunnel) piece(dst *net.TCPConn, ready *readiness, count *atomic.Int64) 
 	if n == 0 {
 		return 0, nil
 	}
-	wrote, err := dst.Write((*buf)[:n])
-	count.Add(int64(wrote))
+	if err := count.pass(n); err != nil {
+		return 0, err
+	}
+	_, err = dst.Write((*buf)[:n])
 	t.touch()
 	return n, err
 }
 
 // flood splices until it gets less than a buffer would hold, or there is no
 // pipe left. Like piece it gives 0 at the end of the stream.
-func (t *tunnel) flood(dst, src *net.TCPConn, count *atomic.Int64) (int, error) {
+func (t *tunnel) flood(dst, src *net.TCPConn, count *tally) (int, error) {
 	s, err := newSplicer(t.pipes, dst, src)
 	if err != nil {
 		return 0, err
@@ -230,7 +236,7 @@ func (t *tunnel) flood(dst, src *net.TCPConn, count *atomic.Int64) (int, error) 
 		if scarce {
 			return pumpBuffer, nil
 		}
-		count.Add(int64(n))
+		count.passed.Add(int64(n)) // without a bound, see pumpTCP
 		t.touch()
 		if n < pumpBuffer || err != nil {
 			return n, err

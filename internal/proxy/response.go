@@ -141,6 +141,10 @@ func (w *response) Write(p []byte) (int, error) {
 		w.fail(errLong)
 		return 0, w.err
 	}
+	if err := w.flow.down.pass(len(p)); err != nil {
+		w.fail(err)
+		return 0, w.err
+	}
 	if w.left >= 0 {
 		w.left -= int64(len(p))
 	}
@@ -149,7 +153,6 @@ func (w *response) Write(p []byte) (int, error) {
 		w.text("\r\n")
 	}
 	n, err := w.h.bw.Write(p)
-	w.flow.down.Add(int64(n))
 	w.fail(err)
 	if w.chunked {
 		w.text("\r\n")
@@ -273,13 +276,16 @@ type upgraded struct {
 // Read implements net.Conn.
 func (u *upgraded) Read(p []byte) (int, error) {
 	n, err := u.r.Read(p)
-	u.flow.up.Add(int64(n))
+	if spent := u.flow.up.pass(n); spent != nil {
+		return 0, spent
+	}
 	return n, err
 }
 
 // Write implements net.Conn.
 func (u *upgraded) Write(p []byte) (int, error) {
-	n, err := u.Conn.Write(p)
-	u.flow.down.Add(int64(n))
-	return n, err
+	if err := u.flow.down.pass(len(p)); err != nil {
+		return 0, err
+	}
+	return u.Conn.Write(p)
 }

@@ -11,10 +11,14 @@ import (
 type uses struct {
 	mu    sync.Mutex
 	count map[string]int64 // by rule
+	bytes map[string]*meter
 }
 
-// spent reports whether a rule has no use left.
+// spent reports whether a rule has no use, or no bytes, left.
 func (u *uses) spent(r policy.Rule) bool {
+	if u.spentBytes(r) {
+		return true
+	}
 	if r.Budget.Requests == 0 {
 		return false
 	}

@@ -68,20 +68,8 @@ func parseAll(texts []ruleText) ([]policy.Rule, error) {
 		}
 		all = append(all, policy.WithLayer(t.layer, rules)...)
 	}
-	errs = append(errs, unenforced(all))
 	if err := errors.Join(errs...); err != nil {
 		return nil, sandbox.Fail(sandbox.CodePolicy, err, "docs/egress.md says what a line may hold; nothing was changed")
 	}
 	return all, nil
-}
-
-// unenforced refuses rules that say more than the gateway enforces.
-func unenforced(rules []policy.Rule) error {
-	var errs []error
-	for _, r := range rules {
-		if r.Budget.Up+r.Budget.Down > 0 {
-			errs = append(errs, fmt.Errorf("%s: budgets of bytes are not enforced by this version", r.Cite()))
-		}
-	}
-	return errors.Join(errs...)
 }

@@ -63,8 +63,10 @@ type StandIn struct{ Env, Value string }
 
 // Plan is what an agent needs in its sandbox.
 type Plan struct {
-	Argv   []string
-	Stdin  []byte   // nil is no input
+	Argv  []string
+	Stdin []byte // nil is no input
+	// Sealed is for an agent whose output is believed: see sandbox.Command.
+	Sealed bool
 	Env    []string // K=V; wins over what the user let through
 	Files  []sandbox.File
 	Mounts []sandbox.Mount

@@ -80,6 +80,7 @@ func (c Claude) Plan(_ context.Context, r Request) (Plan, error) {
 	}
 	rules, left := instructions(r.Instructions)
 	p := Plan{
+		Sealed: true,
 		Env:    quiet(),
 		Files:  append(seeded, rules...),
 		Mounts: []sandbox.Mount{{Kind: sandbox.MountBind, Source: c.CLI.Path, Target: ClaudePath, ReadOnly: true}},

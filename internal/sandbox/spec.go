@@ -118,6 +118,11 @@ type Command struct {
 	Stdout, Stderr io.Writer
 	// TTY gives the program a terminal of the sandbox's own.
 	TTY *TTY
+	// Sealed makes the copied streams sockets instead of pipes: another program
+	// of the same user can open a pipe through /proc/PID/fd and read what was
+	// meant for us, or write into it. A program that opens /dev/stdout itself
+	// cannot run so.
+	Sealed bool
 }
 
 // TTY is the size of a terminal in cells.

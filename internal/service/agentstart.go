@@ -33,7 +33,7 @@ func (x *session) runAgent(ctx context.Context) ending {
 	out := agent.NewCollector(x.chk.adapter.Transcript(), x.collect)
 	ctx, kill := context.WithCancel(ctx)
 	defer kill()
-	cmd := sandbox.Command{Argv: plan.Argv, Env: x.env, Dir: x.ws.Dir(), Stdout: out.Stdout(), Stderr: out.Stderr()}
+	cmd := sandbox.Command{Argv: plan.Argv, Env: x.env, Dir: x.ws.Dir(), Stdout: out.Stdout(), Stderr: out.Stderr(), Sealed: plan.Sealed}
 	if plan.Stdin != nil {
 		cmd.Stdin = bytes.NewReader(plan.Stdin)
 	}

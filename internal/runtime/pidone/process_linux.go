@@ -249,6 +249,7 @@ func (p *process) copyOut(to io.Writer, from *os.File) {
 
 // stdioPipes are the standard streams of one program.
 type stdioPipes struct {
+	sealed  bool // they are sockets
 	have    [3]bool
 	theirs  []*os.File // what the program gets, in order
 	borrow  map[*os.File]bool
@@ -264,7 +265,7 @@ type output struct {
 
 // newStdio makes the pipes of a command that has no terminal.
 func newStdio(cmd sandbox.Command) (*stdioPipes, error) {
-	s := &stdioPipes{borrow: map[*os.File]bool{}}
+	s := &stdioPipes{borrow: map[*os.File]bool{}, sealed: cmd.Sealed}
 	if cmd.TTY != nil {
 		return s, nil
 	}
@@ -304,11 +305,11 @@ func (s *stdioPipes) addInput(in io.Reader) error {
 		s.theirs, s.borrow[f] = append(s.theirs, f), true
 		return nil
 	}
-	r, w, err := os.Pipe()
+	ours, theirs, err := s.pipe(false)
 	if err != nil {
 		return err
 	}
-	s.theirs, s.stdin = append(s.theirs, r), w
+	s.theirs, s.stdin = append(s.theirs, theirs), ours
 	return nil
 }
 
@@ -321,12 +322,37 @@ func (s *stdioPipes) addOutput(n int, out io.Writer) error {
 		s.theirs, s.borrow[f] = append(s.theirs, f), true
 		return nil
 	}
-	r, w, err := os.Pipe()
+	ours, theirs, err := s.pipe(true)
 	if err != nil {
 		return err
 	}
-	s.theirs, s.outputs = append(s.theirs, w), append(s.outputs, output{r, out})
+	s.theirs, s.outputs = append(s.theirs, theirs), append(s.outputs, output{ours, out})
 	return nil
+}
+
+// pipe makes one stream: out of the program, or into it.
+func (s *stdioPipes) pipe(out bool) (ours, theirs *os.File, err error) {
+	if s.sealed {
+		return socketPair()
+	}
+	r, w, err := os.Pipe()
+	if out {
+		return r, w, err
+	}
+	return w, r, err
+}
+
+// socketPair is two ends of a stream. Theirs blocks, as programs expect.
+func socketPair() (ours, theirs *os.File, err error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("socket pair: %w", err)
+	}
+	if err := unix.SetNonblock(fds[0], true); err != nil { // so that a read of ours can end
+		CloseAll(fds[:]...)
+		return nil, nil, fmt.Errorf("socket pair: %w", err)
+	}
+	return os.NewFile(uintptr(fds[0]), "stream"), os.NewFile(uintptr(fds[1]), "stream"), nil
 }
 
 func (s *stdioPipes) descriptors() []int {

@@ -23,6 +23,7 @@ func programs() []behaviour {
 		{"missing program and directory", testMissing},
 		{"environment is only what was given", testEnvironment},
 		{"input and output", testStreams},
+		{"sealed streams are nobody else's", testSealed},
 		{"one writer for both outputs", testOneWriter},
 		{"files are handed over", testFileStreams},
 		{"signal reaches the group", testSignal},
@@ -119,6 +120,45 @@ func testStreams(s *suite) {
 	}
 	if exit, err := p.Wait(); err != nil || exit.Code != 0 {
 		t.Fatal(exit, err)
+	}
+}
+
+// Who shares the agent's user may open a pipe of its through /proc, and read or
+// write what the supervisor believes to be the agent's own words.
+func testSealed(s *suite) {
+	t := s.t
+	box := s.start(t, s.spec(t))
+	data := strings.Repeat("0123456789abcdef\n", 1<<16)
+	var out, errOut bytes.Buffer
+	run := func(sealed bool, script string) {
+		out.Reset()
+		errOut.Reset()
+		p, err := box.Exec(s.ctx, sandbox.Command{
+			Argv: []string{"/bin/sh", "-c", script}, Sealed: sealed, Stdin: strings.NewReader(data), Stdout: &out, Stderr: &errOut,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if exit, err := p.Wait(); err != nil || exit.Code != 0 {
+			t.Fatal(exit, err, errOut.String())
+		}
+	}
+	run(true, "cat; echo done >&2")
+	if out.String() != data || errOut.String() != "done\n" {
+		t.Errorf("output: %d bytes of %d, stderr %q", out.Len(), len(data), errOut.String())
+	}
+	// The neighbour is a child in a session of its own; $$ is the victim.
+	const steal = `for fd in 0 1 2; do for how in '<' '>'; do setsid sh -c "exec 2>/dev/null; exec 9$how/proc/$$/fd/$fd" && echo "opened $how $fd"; done; done; cat >/dev/null`
+	run(true, steal)
+	if out.Len() > 0 {
+		t.Errorf("sealed: a neighbour %s", out.String())
+	}
+	if os.Geteuid() == 0 {
+		return // pipes that root made are root's, sealed or not
+	}
+	run(false, steal)
+	if !strings.Contains(out.String(), "opened < 1") {
+		t.Errorf("the attack does not work where it should: %q", out.String())
 	}
 }
 

@@ -66,10 +66,10 @@ func restrict(writable []string) (int, error) {
 	if err := allowPath(fd, "/", rightsRead&rights); err != nil {
 		return 0, err
 	}
-	for _, dir := range []string{"/dev", "/proc"} {
-		if err := allowPath(fd, dir, (rightsRead|rightsDevice)&rights); err != nil {
-			return 0, err
-		}
+	// Not below /proc: with /proc/PID/mem a program would write the memory of
+	// another of the same user, the agent's CLI before all.
+	if err := allowPath(fd, "/dev", (rightsRead|rightsDevice)&rights); err != nil {
+		return 0, err
 	}
 	for _, name := range writable {
 		if err := allowPath(fd, name, (rightsRead|rightsWrite)&rights); err != nil {

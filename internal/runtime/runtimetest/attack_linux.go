@@ -16,6 +16,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"agentprocess/internal/runtime/pidone"
 )
 
 // Main runs the attacks of the test binary inside a sandbox.
@@ -357,6 +359,15 @@ func trace(pid string) error {
 	local := []unix.Iovec{{Base: &b[0], Len: 8}}
 	if _, err := unix.ProcessVMReadv(n, local, []unix.RemoteIovec{{Base: 0x1000, Len: 8}}, 0); !errors.Is(err, unix.EPERM) {
 		return fmt.Errorf("process_vm_readv: %w", err)
+	}
+	// Where Landlock can forbid it: memory is a file too, and who writes an
+	// agent's makes it say what he likes.
+	f, err := os.OpenFile(fmt.Sprintf("/proc/%d/mem", n), os.O_WRONLY, 0)
+	if err == nil {
+		err = f.Close()
+		if pidone.LandlockABI() > 0 {
+			return errors.Join(errors.New("the memory of another process can be written"), err)
+		}
 	}
 	return nil
 }

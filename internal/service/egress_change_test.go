@@ -262,6 +262,30 @@ func TestDenialsAreAskedOnce(t *testing.T) {
 	}
 }
 
+// The agent hears of a denial once, in one line, whatever the program it ran said.
+func TestDenialsAreTold(t *testing.T) {
+	l, _, _ := live(t, "")
+	l.about.Name = "docs"
+	if got := l.tell(); got != "" {
+		t.Errorf("told %q of nothing", got)
+	}
+	for range 2 {
+		l.denied(audit.Request{Verdict: audit.Deny, Host: "a.example", ID: "net-1", Reason: "no rule\nlists it", Fix: "a.example"})
+	}
+	l.denied(audit.Request{Verdict: audit.Deny, Host: "10.0.0.1", ID: "net-3", Reason: "only names"})
+	l.denied(audit.Request{Verdict: audit.Allow, Host: "b.example", ID: "net-4"})
+	want := "The gateway of this sandbox denied: a.example (net-1: no rule lists it; a person can `agent-process allow docs a.example`), 10.0.0.1 (net-3: only names)"
+	if got := l.tell(); got != want {
+		t.Errorf("told %q", got)
+	}
+	for i := range 50 {
+		l.denied(audit.Request{Verdict: audit.Deny, Host: strings.Repeat("a", i+1), ID: "net-5"})
+	}
+	if got := l.tell(); !strings.HasSuffix(got, "and 47 more") || l.tell() != "" {
+		t.Errorf("told %q", got)
+	}
+}
+
 func TestAddLine(t *testing.T) {
 	tree := t.TempDir()
 	path := filepath.Join(tree, allowlistFile)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -53,6 +54,8 @@ type liveEgress struct {
 
 	mu    sync.Mutex
 	asked map[string]bool // what a person was asked already
+	fresh []audit.Request // denials that the agent was not told of by a hook
+	more  int             // how many there were besides
 }
 
 // newLiveEgress makes what changes a run's gateway, which has not begun yet.
@@ -233,8 +236,50 @@ func opposite(deny, allow policy.Rule) bool {
 		(len(deny.Ports) == 0 || slices.Equal(deny.Ports, allow.Ports))
 }
 
+// maxTold is how many denials an agent is told of at once.
+const maxTold = 3
+
+// tell says in one line what was denied since it was asked last, empty when
+// nothing was: many programs show no more than that a connection failed.
+func (l *liveEgress) tell() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.fresh) == 0 {
+		return ""
+	}
+	var parts []string
+	for _, r := range l.fresh {
+		text := fmt.Sprintf("%s (%s: %s", r.Host, r.ID, r.Reason)
+		if r.Fix != "" && r.Fix[0] != '-' {
+			text += "; a person can `" + policy.AllowCommand(l.about.Name, r.Fix, r.ID) + "`"
+		}
+		parts = append(parts, text+")")
+	}
+	if l.more > 0 {
+		parts = append(parts, fmt.Sprintf("and %d more", l.more))
+	}
+	l.fresh, l.more = nil, 0
+	return "The gateway of this sandbox denied: " + strings.ReplaceAll(strings.Join(parts, ", "), "\n", " ")
+}
+
+// note keeps a denial for tell.
+func (l *liveEgress) note(r audit.Request) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch known := func(have audit.Request) bool { return have.Host == r.Host && have.Reason == r.Reason }; {
+	case slices.ContainsFunc(l.fresh, known):
+	case len(l.fresh) < maxTold:
+		l.fresh = append(l.fresh, r)
+	default:
+		l.more++
+	}
+}
+
 // denied puts what was denied to a person, once; it never waits.
 func (l *liveEgress) denied(r audit.Request) {
+	if r.Verdict == audit.Deny {
+		l.note(r)
+	}
 	if r.Verdict != audit.Deny || r.Fix == "" || r.Fix[0] == '-' {
 		return
 	}

@@ -105,6 +105,9 @@ func (x *session) hear(ctx context.Context, c hook.Call) {
 func (x *session) decide(ctx context.Context, j *judge, c hook.Call, t hook.Talk) hook.Decision {
 	x.hear(ctx, c)
 	d := j.decide(ctx, c, t)
+	if c.Event == hook.EventPostToolUse || c.Event == hook.EventPostToolUseFailure {
+		d.Context = joinLines(d.Context, x.net.egress.tell())
+	}
 	if c.Event != hook.EventStop || !d.Allow {
 		return d
 	}

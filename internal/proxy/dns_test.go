@@ -255,6 +255,7 @@ func FuzzDNS(f *testing.F) {
 
 func FuzzClientHello(f *testing.F) {
 	f.Add(clientHello(f, "example.com"))
+	f.Add(withExtension(clientHello(f, "example.com"), 0x2a2a, []byte("GREASE")))
 	f.Add(clientHello(f, ""))
 	f.Add([]byte("GET / HTTP/1.1\r\n\r\n"))
 	f.Add([]byte{22, 3, 1, 0, 4, 1, 0, 0, 0})

@@ -22,7 +22,7 @@ import (
 // is one record.
 func withExtension(hello []byte, kind uint16, body []byte) []byte {
 	extension := binary.BigEndian.AppendUint16(nil, kind)
-	extension = binary.BigEndian.AppendUint16(extension, uint16(len(body))) //nolint:gosec // a few bytes
+	extension = binary.BigEndian.AppendUint16(extension, uint16(len(body)))
 	extension = append(extension, body...)
 	at := 5 + 4 + 2 + 32
 	at += 1 + int(hello[at])
@@ -31,9 +31,9 @@ func withExtension(hello []byte, kind uint16, body []byte) []byte {
 	out := append([]byte{}, hello[:at+2]...)
 	out = append(append(out, extension...), hello[at+2:]...)
 	for _, field := range []int{3, at} {
-		binary.BigEndian.PutUint16(out[field:], binary.BigEndian.Uint16(out[field:])+uint16(len(extension))) //nolint:gosec // a few bytes
+		binary.BigEndian.PutUint16(out[field:], binary.BigEndian.Uint16(out[field:])+uint16(len(extension)))
 	}
-	binary.BigEndian.PutUint16(out[7:], binary.BigEndian.Uint16(out[7:])+uint16(len(extension))) //nolint:gosec // a few bytes
+	binary.BigEndian.PutUint16(out[7:], binary.BigEndian.Uint16(out[7:])+uint16(len(extension)))
 	return out
 }
 
@@ -145,6 +145,7 @@ func TestForgedHostsAreRefused(t *testing.T) {
 		{"signed by a stranger", stranger, "example.com", http.StatusBadGateway},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			cert, err := tt.by.Certificate(tt.host)
 			if err != nil {
 				t.Fatal(err)
@@ -154,7 +155,7 @@ func TestForgedHostsAreRefused(t *testing.T) {
 			server := &http.Server{ReadHeaderTimeout: patience, ErrorLog: log.New(io.Discard, "", 0), Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked = true })}
 			served := make(chan error, 1)
 			go func() { served <- server.Serve(l) }()
-			t.Cleanup(func() { _ = server.Close(); <-served })
+			t.Cleanup(func() { _ = server.Close(); discard(<-served) })
 			g := newGateway(t, "example.com GET", func(c *Config) {
 				to(t, c, "example.com", l.Addr().String())
 				c.UpstreamRoots = x509.NewCertPool()

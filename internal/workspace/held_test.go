@@ -269,12 +269,12 @@ func TestManyCommitsAreHeld(t *testing.T) {
 }
 
 // killingGit is a git that, instead of its nth call, kills who called it. Calls
-// may be made at the same time: each takes a number by a file of its own. The
-// environment is ours, so all it must know is written into it.
+// may be made at the same time: each takes a number by a file of its own, and
+// writes down there what it was. The environment is ours, so all it must know is written into it.
 const killingGit = `#!/bin/sh
 n=1
 set -C
-until { echo > %[1]s.$n; } 2>/dev/null; do n=$((n + 1)); done
+until { echo "$*" > %[1]s.$n; } 2>/dev/null; do n=$((n + 1)); done
 set +C
 if [ $n = %[2]d ]; then kill -9 $PPID; exit 1; fi
 exec %[3]s "$@"
@@ -303,15 +303,23 @@ func TestKilledWhileHolding(t *testing.T) {
 			if _, err := s.ws.Commit(t.Context(), b, Message{Subject: "work"}); err != nil {
 				t.Fatal(err)
 			}
-			restore := s.save(s.dir, s.cfg.StateDir, s.ws.path(quarantineName), s.ws.path(recordFile))
+			paths := []string{s.dir, s.cfg.StateDir, s.ws.path(quarantineName), s.ws.path(recordFile)}
+			restore, receiving, was := s.save(paths...), s.ws.path(receivingName), ""
 			for at := 1; at < 100; at++ {
 				done := importProcess(s.fixture, "docs", git, at)
-				s.importAgain(at, before)
+				// Where nothing was written since, what is left is as before.
+				if is := s.files(append(paths, receiving)...); done || is != was {
+					was = is
+					s.importAgain(at, before)
+				}
 				if done {
 					t.Logf("killed at each of %d calls", at-1)
 					return
 				}
 				restore()
+				if err := RemoveTree(receiving); err != nil {
+					t.Fatal(err)
+				}
 			}
 			t.Error("an import has no end")
 		})

@@ -26,6 +26,8 @@ type homeSpec struct {
 
 func (s homeSpec) run(ctx context.Context, r *Repository) error {
 	switch s.How {
+	case howRemove, howRewind, howUndo:
+		return s.deed(ctx, r)
 	case "apply", "apply-index":
 		_, err := r.Apply(ctx, ApplyOptions{Name: "docs", Index: s.How == "apply-index"})
 		return err

@@ -21,6 +21,7 @@ import (
 //
 //	<state>/runs/<id>/lock         held by the supervisor while it lives
 //	<state>/runs/<id>/run.json     the run as it was claimed, for recovery
+//	<state>/runs/<id>/changes.jsonl  what a person changed of what it may reach
 //	<state>/runs/<id>/...          the workspace's, see package workspace
 type runDir struct {
 	path string

@@ -18,8 +18,9 @@
 // base tree share. Neither is ever looked at by git on the host once the
 // sandbox has started. Commits are made by git inside, served by
 // git-upload-pack inside a second sandbox, received by a quarantine repository
-// of ours with fsck on, cleaned of what must not travel, and only then fetched
-// by the host repository.
+// of ours with fsck on, cleaned of what must not travel, and only then packed
+// for the host repository, where git checks the pack once more and all refs move
+// in one step.
 //
 // With a scope ([Options.Scope]) an import goes as far as the agent kept to it.
 // A commit that changes a path outside, and all that is built on it, is refused

@@ -48,7 +48,7 @@ type ImportResult struct {
 const maxKept = 64
 
 // Import brings the agent's commits home: served inside a fresh sandbox,
-// received in quarantine, cleaned, inspected, and then fetched by the user's
+// received in quarantine, cleaned, inspected, and then packed for the user's
 // repository. It fails with ErrGitDir when what is served is of no use.
 func (w *Workspace) Import(ctx context.Context, start UploadPack) (ImportResult, error) {
 	if err := w.receive(ctx, start); err != nil {

@@ -25,6 +25,9 @@
 //     what is passed on as bytes is a tunnel to one listed name and port.
 //   - Each connection, request or lookup is recorded once, when it ended, under
 //     the id that the agent was told.
+//   - What a rule bounds in bytes is counted before it passes, see tally.
+//   - Behind an [Upstream] names go to it by name, after the filter; what it is
+//     asked with is in no record and no error.
 //   - Serve owns every goroutine and returns when they have ended.
 //   - A sandbox can have so many connections and no more, all sandboxes of a
 //     process together as many as descriptors allow with some left over: one too

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -124,5 +125,25 @@ func TestBytesOfRequestsAreBounded(t *testing.T) {
 				t.Errorf("another download: %v", err)
 			}
 		})
+	}
+}
+
+// What was HTTP and is a websocket is bounded as before.
+func TestBytesOfWebsocketsAreBounded(t *testing.T) {
+	up := httptest.NewServer(http.HandlerFunc(websocketEcho))
+	t.Cleanup(up.Close)
+	g := newGateway(t, fmt.Sprintf("http://plain.example max-up=%d", mostBytes), func(c *Config) { to(t, c, "plain.example", up.Listener.Addr().String()) })
+	c := dial(t, g.proxy)
+	if _, err := io.WriteString(c, "GET http://plain.example/ws HTTP/1.1\r\nHost: plain.example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	_, err := io.CopyN(c, zeros{}, manyBytes) // no line ever ends, so nothing is echoed; it is cut
+	discard(err)
+	r := g.records.next(t, denials)
+	if r.Up > mostBytes || !strings.Contains(r.Reason, "max-up") {
+		t.Errorf("recorded %+v", r)
+	}
+	if got := g.ask(t, "GET http://plain.example/ HTTP/1.1\r\nHost: plain.example\r\nConnection: close\r\n\r\n"); !strings.Contains(got, "budget is spent") {
+		t.Errorf("a request after it: %q", got)
 	}
 }

@@ -153,7 +153,9 @@ func (n *network) serve(ctx context.Context, box sandbox.Sandbox) {
 	ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	n.ended = make(chan error, 1)
 	go func() { n.ended <- n.gateway.Serve(ctx, box.Sockets()) }()
-	n.watching.Go(func() { n.egress.watch(ctx) })
+	if n.egress != nil { // a login has no list that changes
+		n.watching.Go(func() { n.egress.watch(ctx) })
+	}
 }
 
 // close ends the gateway and waits for it; again does nothing.

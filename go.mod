@@ -62,4 +62,4 @@ require (
 	modernc.org/memory v1.12.1 // indirect
 )
 
-replace github.com/distribution/reference => ./third_party/reference // docs/adr/0008-a-quick-start-with-the-docker-client.md
+replace github.com/distribution/reference => ./third_party/reference // docs/adr/0009-a-quick-start-with-the-docker-client.md

@@ -3,7 +3,7 @@
 //
 // The usual package compiles a dozen regular expressions when a program
 // starts, whether or not it ever reads a name: a quarter of what our binary
-// needs to start (docs/adr/0008-a-quick-start-with-the-docker-client.md). This
+// needs to start (docs/adr/0009-a-quick-start-with-the-docker-client.md). This
 // one has none. go.mod of the project puts it in the place of the usual one;
 // nothing of ours imports it.
 //

@@ -75,7 +75,7 @@ func Find(ctx context.Context, o FindOptions) (CLI, error) {
 		return o.use(ctx, o.Path, SourceFlag)
 	}
 	if !o.CacheOnly {
-		if found, ok := lookPath("claude", lookup(o.Environ, "PATH")); ok {
+		if found, ok := execx.LookPath("claude", lookup(o.Environ, "PATH")); ok {
 			return o.use(ctx, found, SourcePATH)
 		}
 	}
@@ -92,20 +92,6 @@ func (o FindOptions) use(ctx context.Context, path string, source Source) (CLI, 
 		}
 	}
 	return CLI{}, sandbox.Fail(sandbox.CodeAgent, fmt.Errorf("find Claude Code (%s): %w", source, err), findHint)
-}
-
-// lookPath finds an executable in a PATH value. Relative entries do not count.
-func lookPath(name, path string) (string, bool) {
-	for _, dir := range filepath.SplitList(path) {
-		if !filepath.IsAbs(dir) {
-			continue
-		}
-		file := filepath.Join(dir, name)
-		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
-			return file, true
-		}
-	}
-	return "", false
 }
 
 // isManager says whether a program stands in for many others: an executable of

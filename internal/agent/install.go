@@ -47,7 +47,7 @@ func (o FindOptions) cached(ctx context.Context) (CLI, error) {
 	if verify(dir, o.Version) == nil {
 		return cli, nil
 	}
-	npm, ok := lookPath("npm", lookup(o.Environ, "PATH"))
+	npm, ok := execx.LookPath("npm", lookup(o.Environ, "PATH"))
 	if !ok {
 		return CLI{}, sandbox.Fail(sandbox.CodeAgent, errors.New("neither claude nor npm is on PATH"), findHint)
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -148,3 +149,17 @@ func (t *tail) Write(p []byte) (int, error) {
 
 // String is what was kept, trimmed.
 func (t *tail) String() string { return strings.TrimSpace(string(t.buf)) }
+
+// LookPath finds an executable in a PATH value. Relative entries do not count.
+func LookPath(name, path string) (string, bool) {
+	for _, dir := range filepath.SplitList(path) {
+		if !filepath.IsAbs(dir) {
+			continue
+		}
+		file := filepath.Join(dir, name)
+		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
+			return file, true
+		}
+	}
+	return "", false
+}

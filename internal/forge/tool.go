@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -47,8 +45,8 @@ type Tool struct {
 func Find(ctx context.Context, p Place, dir string, environ []string) *Tool {
 	names := map[Kind][]string{GitHub: {"gh"}, GitLab: {"glab"}, Unknown: {"gh", "glab"}}[p.Kind()]
 	for _, name := range names {
-		path := lookPath(name, environ)
-		if path == "" {
+		path, ok := execx.LookPath(name, pathOf(environ))
+		if !ok {
 			continue
 		}
 		t := &Tool{Name: name, path: path, dir: dir, env: append(slices.Clip(environ),
@@ -63,18 +61,11 @@ func Find(ctx context.Context, p Place, dir string, environ []string) *Tool {
 	return nil
 }
 
-// lookPath finds a program in the absolute directories of an environment's PATH.
-func lookPath(name string, environ []string) string {
+// pathOf is PATH of an environment.
+func pathOf(environ []string) string {
 	for _, kv := range environ {
-		list, ok := strings.CutPrefix(kv, "PATH=")
-		if !ok {
-			continue
-		}
-		for _, dir := range filepath.SplitList(list) {
-			path := filepath.Join(dir, name)
-			if info, err := os.Stat(path); filepath.IsAbs(dir) && err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o111 != 0 {
-				return path
-			}
+		if value, ok := strings.CutPrefix(kv, "PATH="); ok {
+			return value
 		}
 	}
 	return ""

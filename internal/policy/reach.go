@@ -92,12 +92,16 @@ func unescaped(path string) string {
 	return plain
 }
 
+// IsLine reports whether a Fix is a line of a list, and not an option of start;
+// a request that nothing would allow has neither.
+func IsLine(fix string) bool { return fix != "" && fix[0] != '-' }
+
 // AllowCommand is what a person types to let an agent reach what was denied: the
 // rule where it can stand in a shell as it is, else the id of the denial. An
 // agent chooses paths and thereby words of rules.
 func AllowCommand(agent, rule, id string) string {
 	what := id
-	if plain := strings.Trim(rule, bareWord) == ""; rule != "" && rule[0] != '-' && (plain || strings.Trim(rule, bareWord+" *") == "") {
+	if plain := strings.Trim(rule, bareWord) == ""; IsLine(rule) && (plain || strings.Trim(rule, bareWord+" *") == "") {
 		what = rule
 		if !plain {
 			what = "'" + rule + "'"

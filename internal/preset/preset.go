@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -94,12 +95,7 @@ func kinds() map[string]kind {
 
 // Names are the presets there are, sorted.
 func Names() []string {
-	var names []string
-	for name := range kinds() {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
+	return slices.Sorted(maps.Keys(kinds()))
 }
 
 // ErrUnknown is for a preset that there is not.
@@ -116,8 +112,8 @@ func Wanted(name, file string) bool {
 
 // Suggested gives the preset that a lockfile is of, empty when it is none.
 func Suggested(file string) string {
-	for _, name := range Names() {
-		if slices.Contains(kinds()[name].locks, file) {
+	for name, k := range kinds() {
+		if slices.Contains(k.locks, file) { // no file is of two
 			return name
 		}
 	}
@@ -136,12 +132,7 @@ func Lockfiles() []string {
 
 // ProjectFiles are the names of all files that a preset reads of a project.
 func ProjectFiles(name string) []string {
-	var all []string
-	for file := range kinds()[name].files {
-		all = append(all, file)
-	}
-	slices.Sort(all)
-	return all
+	return slices.Sorted(maps.Keys(kinds()[name].files))
 }
 
 // Find gives what a preset stands for, the machine's places first.

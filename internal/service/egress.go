@@ -41,9 +41,7 @@ func (s *Service) rules(ctx context.Context, o StartOptions, c *checked) ([]poli
 	if err != nil {
 		return nil, err
 	}
-	if err := c.suggest(ctx, rules); err != nil {
-		return nil, err
-	}
+	c.suggest(rules)
 	return c.expand(ctx, rules)
 }
 

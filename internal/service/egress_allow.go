@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"agentprocess/internal/approval"
@@ -48,7 +50,7 @@ func (s *Service) ChangeEgress(ctx context.Context, e EgressEdit) (EgressEdited,
 		switch {
 		case err != nil:
 			return done, err
-		case r.Fix == "" || r.Fix[0] == '-':
+		case !policy.IsLine(r.Fix):
 			return done, sandbox.Fail(sandbox.CodePolicy, fmt.Errorf("%s: no line of the list would allow it: %s", e.Rule, r.Reason), "`agent-process policy explain "+e.Rule+"` says more")
 		}
 		e.Rule = r.Fix
@@ -70,7 +72,7 @@ func (s *Service) ChangeEgress(ctx context.Context, e EgressEdit) (EgressEdited,
 			"--project writes the rule down for runs to come; `agent-process resume "+e.Name+" --allow RULE` goes on with it")
 	}
 	if e.Scope == ScopeProject {
-		done.File, err = s.listForProject(ctx, e.Dir, rule)
+		done.File, err = s.listForProject(ctx, e.Dir, rule.String())
 	}
 	return done, err
 }
@@ -152,9 +154,9 @@ func (s *Service) changed(ctx context.Context, run string, after int64, id strin
 	return done, fmt.Errorf("change %s: %w", id, err)
 }
 
-// listForProject adds a line to the project's allowlist in the person's tree,
-// and commits nothing. What stands there stays byte for byte.
-func (s *Service) listForProject(ctx context.Context, dir string, rule policy.Rule) (string, error) {
+// listForProject adds lines to the project's allowlist in the person's tree, and
+// commits nothing. What stands there stays byte for byte.
+func (s *Service) listForProject(ctx context.Context, dir string, lines ...string) (string, error) {
 	repo, err := s.open(ctx, dir)
 	if err != nil {
 		return "", err
@@ -163,15 +165,15 @@ func (s *Service) listForProject(ctx context.Context, dir string, rule policy.Ru
 	if repo.Here == "" {
 		return "", sandbox.Fail(sandbox.CodeRepository, fmt.Errorf("%q has no worktree here to write to", repo.CommonDir), "run it in a worktree of the repository")
 	}
-	if err := addLine(repo.Here, rule.String()); err != nil {
-		return "", fmt.Errorf("add a line to %q: %w", path, err)
+	if err := addLines(repo.Here, lines); err != nil {
+		return "", fmt.Errorf("add to %q: %w", path, err)
 	}
 	return path, nil
 }
 
-// addLine adds a line to the allowlist in a tree, unless it is there. Nothing
-// is followed out of the tree, and no link at its end.
-func addLine(tree, line string) (err error) {
+// addLines adds to the allowlist in a tree those lines that are not there: all of
+// them or none. Nothing is followed out of the tree, and no link at its end.
+func addLines(tree string, lines []string) (err error) {
 	root, err := os.OpenRoot(tree)
 	if err != nil {
 		return err
@@ -195,15 +197,19 @@ func addLine(tree, line string) (err error) {
 	if err != nil {
 		return err
 	}
+	there := map[string]bool{}
 	for old := range bytes.Lines(have) {
-		if string(bytes.TrimSpace(old)) == line {
-			return nil
-		}
+		there[string(bytes.TrimSpace(old))] = true
 	}
+	added := slices.DeleteFunc(slices.Clone(lines), func(line string) bool { return there[line] })
+	if len(added) == 0 {
+		return nil
+	}
+	text := strings.Join(added, "\n") + "\n"
 	if len(have) > 0 && have[len(have)-1] != '\n' {
-		line = "\n" + line
+		text = "\n" + text
 	}
-	if _, err = f.WriteString(line + "\n"); err != nil {
+	if _, err = f.WriteString(text); err != nil {
 		return errors.Join(err, f.Truncate(int64(len(have))))
 	}
 	return nil
@@ -248,7 +254,7 @@ func (s *Service) answerEgress(ctx context.Context, q approval.Question, o Answe
 		}
 	}
 	if project {
-		_, err = s.listForProject(ctx, o.Dir, rule)
+		_, err = s.listForProject(ctx, o.Dir, rule.String())
 	}
 	return err
 }

@@ -291,7 +291,7 @@ func TestAddLine(t *testing.T) {
 	path := filepath.Join(tree, allowlistFile)
 	add := func(line, want string) {
 		t.Helper()
-		if err := addLine(tree, line); err != nil {
+		if err := addLines(tree, []string{line}); err != nil {
 			t.Fatal(err)
 		}
 		if got, err := os.ReadFile(path); err != nil || string(got) != want {
@@ -312,7 +312,7 @@ func TestAddLine(t *testing.T) {
 		if err := errors.Join(os.Remove(path), os.Symlink(link, path)); err != nil {
 			t.Fatal(err)
 		}
-		if err := addLine(tree, "c.example"); err == nil {
+		if err := addLines(tree, []string{"c.example"}); err == nil {
 			t.Errorf("a line was written through a link to %s", link)
 		}
 	}

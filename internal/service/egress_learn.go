@@ -61,17 +61,7 @@ func (s *Service) Learn(ctx context.Context, dir, name string) (Learned, error) 
 
 // WriteLearned adds what was learned to the project's list in the person's tree.
 func (s *Service) WriteLearned(ctx context.Context, dir string, l Learned) (string, error) {
-	var path string
-	for _, line := range l.Lines {
-		rules, err := policy.ParseRules("learned", line)
-		if err != nil || len(rules) != 1 {
-			return path, fmt.Errorf("learned line %q: %w", line, err)
-		}
-		if path, err = s.listForProject(ctx, dir, rules[0]); err != nil {
-			return path, err
-		}
-	}
-	return path, nil
+	return s.listForProject(ctx, dir, l.Lines...)
 }
 
 // listInTree is the project's list as it is in the person's tree.
@@ -95,7 +85,7 @@ func listInTree(tree string) (string, error) {
 func learned(requests []store.Request, have *policy.Set) []string {
 	lines := map[string]policy.Rule{}
 	for _, r := range requests {
-		if r.Rule == audit.ProofRule || r.Fix == "" || r.Fix[0] == '-' {
+		if r.Rule == audit.ProofRule || !policy.IsLine(r.Fix) {
 			continue
 		}
 		rules, err := policy.ParseRules("learned", r.Fix)

@@ -250,7 +250,7 @@ func (l *liveEgress) tell() string {
 	var parts []string
 	for _, r := range l.fresh {
 		text := fmt.Sprintf("%s (%s: %s", r.Host, r.ID, r.Reason)
-		if r.Fix != "" && r.Fix[0] != '-' {
+		if policy.IsLine(r.Fix) {
 			text += "; a person can `" + policy.AllowCommand(l.about.Name, r.Fix, r.ID) + "`"
 		}
 		parts = append(parts, text+")")
@@ -277,10 +277,11 @@ func (l *liveEgress) note(r audit.Request) {
 
 // denied puts what was denied to a person, once; it never waits.
 func (l *liveEgress) denied(r audit.Request) {
-	if r.Verdict == audit.Deny {
-		l.note(r)
+	if r.Verdict != audit.Deny {
+		return
 	}
-	if r.Verdict != audit.Deny || r.Fix == "" || r.Fix[0] == '-' {
+	l.note(r)
+	if !policy.IsLine(r.Fix) {
 		return
 	}
 	l.mu.Lock()

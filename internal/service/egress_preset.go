@@ -30,6 +30,7 @@ type presets struct {
 	// listed are those that lists of files name, and not a flag alone: what the
 	// project names for them can be agreed to.
 	listed map[string]bool
+	locks  []string // lockfiles at the root of the base commit
 }
 
 // find gives what a preset stands for.
@@ -226,17 +227,13 @@ func (c *checked) tellPreset(r policy.Rule, found preset.Result, left map[string
 }
 
 // suggest tells, in one line, of presets for lockfiles that are there.
-func (c *checked) suggest(ctx context.Context, rules []policy.Rule) error {
-	there, err := c.supplied.presets.there(ctx, preset.Lockfiles())
-	if err != nil {
-		return err
-	}
+func (c *checked) suggest(rules []policy.Rule) {
 	listed := map[string]bool{}
 	for _, r := range rules {
 		listed[r.Preset] = true
 	}
 	var locks, names []string
-	for _, file := range there {
+	for _, file := range c.supplied.presets.locks {
 		if name := preset.Suggested(file); name != "" && !listed[name] {
 			locks, names = append(locks, file), append(names, "preset:"+name)
 		}
@@ -246,5 +243,4 @@ func (c *checked) suggest(ctx context.Context, rules []policy.Rule) error {
 		c.suggestions = append(c.suggestions, fmt.Sprintf("%s: list %s in .agent-process/allowlist, or with --allow, to let packages be read",
 			strings.Join(locks, ", "), strings.Join(names, ", ")))
 	}
-	return nil
 }

@@ -176,7 +176,7 @@ func (s *Service) Diff(ctx context.Context, dir, name string) ([]patch.File, err
 }
 
 func diffOf(ctx context.Context, repo *workspace.Repository, base, tip string) ([]patch.File, error) {
-	changed, text, err := repo.PatchOf(ctx, base, tip)
+	changed, text, err := repo.Patch(ctx, base, tip)
 	if err != nil {
 		return nil, err
 	}

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 
 	"agentprocess/internal/config"
 	"agentprocess/internal/inspect"
+	"agentprocess/internal/preset"
 	"agentprocess/internal/projecthook"
 	"agentprocess/internal/sandbox"
 	"agentprocess/internal/toolpolicy"
@@ -45,7 +47,14 @@ type supplied struct {
 // supplied looks at what the base commit brings along, and at what of it a
 // person has agreed to.
 func (s *Service) supplied(ctx context.Context, repo *workspace.Repository, base workspace.Base) (*supplied, error) {
-	files, err := repo.Files(ctx, base, func(path string) bool { return path == importFile || trust.Wanted(path) })
+	locks := preset.Lockfiles()
+	var there []string
+	files, err := repo.Files(ctx, base, func(path string) bool {
+		if !strings.Contains(path, "/") && slices.Contains(locks, path) {
+			there = append(there, path)
+		}
+		return path == importFile || trust.Wanted(path)
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -65,6 +74,7 @@ func (s *Service) supplied(ctx context.Context, repo *workspace.Repository, base
 	if sup.presets, named, err = s.registries(ctx, repo, base, list); err != nil {
 		return nil, err
 	}
+	sup.presets.locks = there
 	if named != nil {
 		items = append(items, *named)
 	}

@@ -17,6 +17,9 @@ const noProxy = "none"
 // configuration or environment names. They are behind the filter, and neither
 // they nor what they are asked with is known inside.
 func (s *Service) upstream() (*proxy.Upstream, error) {
+	if s.Config.Proxy == noProxy {
+		return nil, nil //nolint:nilnil // nil is the direct way
+	}
 	cfg := proxy.UpstreamConfig{HTTP: s.Config.Proxy, HTTPS: s.Config.Proxy, No: s.Config.NoProxy}
 	from := "`proxy` in your config.toml"
 	if s.Config.Proxy == "" {
@@ -25,9 +28,6 @@ func (s *Service) upstream() (*proxy.Upstream, error) {
 	}
 	if cfg.No == "" {
 		cfg.No = s.either("no_proxy")
-	}
-	if s.Config.Proxy == noProxy {
-		return nil, nil //nolint:nilnil // nil is the direct way
 	}
 	up, err := proxy.NewUpstream(cfg)
 	if err != nil {

@@ -5,7 +5,6 @@ package workspace
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,7 +12,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"agentprocess/internal/sandbox"
@@ -201,19 +199,7 @@ func (f *fixture) killProcess(t *testing.T, git string, spec homeSpec, at int) (
 	if err := os.WriteFile(filepath.Join(bin, "git"), fmt.Appendf(nil, killingGit, filepath.Join(bin, "count"), at, git), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	path := "PATH=" + bin + ":" + os.Getenv("PATH")
-	spec.Env = append([]string{path}, f.env[1:]...)
-	data, err := json.Marshal(spec)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.CommandContext(t.Context(), "/proc/self/exe")
-	cmd.Env = []string{helperEnv + "=home", "HOME_SPEC=" + string(data), path}
-	out, err := cmd.CombinedOutput()
-	killed = err != nil && cmd.ProcessState.Sys().(syscall.WaitStatus).Signal() == syscall.SIGKILL
-	if err != nil && !killed {
-		t.Fatalf("at %d: %v: %s", at, err, strings.TrimSpace(string(out)))
-	}
+	killed = f.runKilled(t, spec, bin)
 	call, err := os.ReadFile(filepath.Join(bin, fmt.Sprintf("count.%d", at-1)))
 	if err != nil && at > 1 {
 		t.Fatal(err)

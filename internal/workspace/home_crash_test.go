@@ -115,19 +115,7 @@ func (f *fixture) killHome(t *testing.T, git string, how How, step int, half boo
 	}
 	before, mine, branch := withoutJournal(f.everything()), f.mine(), f.git("rev-parse", "agent--docs")
 	spec := homeSpec{Dir: f.dir, StateDir: f.cfg.StateDir, CacheDir: f.cfg.CacheDir, How: how}
-	path := "PATH=" + shim + ":" + os.Getenv("PATH")
-	spec.Env = append([]string{path}, f.env[1:]...)
-	data, err := json.Marshal(spec)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.CommandContext(t.Context(), "/proc/self/exe")
-	cmd.Env = []string{helperEnv + "=home", "HOME_SPEC=" + string(data), path}
-	out, err := cmd.CombinedOutput()
-	killed = err != nil && cmd.ProcessState.Sys().(syscall.WaitStatus).Signal() == syscall.SIGKILL
-	if err != nil && !killed {
-		t.Fatalf("%v: %s", err, out)
-	}
+	killed = f.runKilled(t, spec, shim)
 	calls, err := os.ReadFile(log)
 	if err != nil {
 		t.Fatal(err)
@@ -142,6 +130,26 @@ func (f *fixture) killHome(t *testing.T, git string, how How, step int, half boo
 	}
 	f.recoverHome(t, spec, strconv.Quote(last), before)
 	return killed, last
+}
+
+// runKilled runs spec in a process of its own, whose git is the one in a
+// directory, and says whether that killed it.
+func (f *fixture) runKilled(t *testing.T, spec homeSpec, bin string) (killed bool) {
+	t.Helper()
+	path := "PATH=" + bin + ":" + os.Getenv("PATH")
+	spec.Env = append([]string{path}, f.env[1:]...)
+	data, err := json.Marshal(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), "/proc/self/exe")
+	cmd.Env = []string{helperEnv + "=home", "HOME_SPEC=" + string(data), path}
+	out, err := cmd.CombinedOutput()
+	killed = err != nil && cmd.ProcessState.Sys().(syscall.WaitStatus).Signal() == syscall.SIGKILL
+	if err != nil && !killed {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return killed
 }
 
 // recoverHome does it again, and takes it back.

@@ -20,18 +20,9 @@ type ChangedFile struct {
 // maxShown bounds the patch that is read into memory to be shown.
 const maxShown = 64 << 20
 
-// Patch is what an agent's branch changes: the files in the order of the patch,
+// Patch is what changes between two commits: the files in the order of the patch,
 // and the patch as git prints it. Both are the agent's text.
-func (r *Repository) Patch(ctx context.Context, name string) ([]ChangedFile, []byte, error) {
-	base, tip, err := r.Ends(ctx, name)
-	if err != nil {
-		return nil, nil, err
-	}
-	return r.PatchOf(ctx, base, tip)
-}
-
-// PatchOf is Patch for two commits.
-func (r *Repository) PatchOf(ctx context.Context, base, tip string) ([]ChangedFile, []byte, error) {
+func (r *Repository) Patch(ctx context.Context, base, tip string) ([]ChangedFile, []byte, error) {
 	e, err := r.git.diff(ctx, r.common(), base, tip)
 	if err != nil {
 		return nil, nil, err

@@ -21,7 +21,8 @@ func newCmdConflicts(d *deps) *cobra.Command {
 		Long: `conflicts merges, in memory, each agent's work with what is checked out here and
 with that of every other agent, also of those that are running, and says which
 files both changed. Nothing is touched. The order it proposes merges without a
-conflict; what comes after has conflicts then, for you to resolve with git.` + exitStatus(exitRepository),
+conflict; what comes after has conflicts then: ` + "`agent-process resolve NAME`" + ` lets
+the agent resolve them.` + exitStatus(exitRepository),
 		Args: exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runConflicts(cmd.Context(), d, json)
@@ -99,7 +100,7 @@ func orderLines(f workspace.Forecast) []string {
 		lines = append(lines, "  agent-process merge "+name)
 	}
 	for _, name := range f.Later {
-		lines = append(lines, "  git merge "+workspace.Branch(name)+"    # has conflicts then")
+		lines = append(lines, "  agent-process resolve "+name+"    # has conflicts then: the agent rebases its branch, then merge it")
 	}
 	if len(lines) == 0 {
 		return nil

@@ -26,7 +26,7 @@ func (s *Service) planAgent(ctx context.Context, o StartOptions, c *checked) err
 		Environ: s.Environ, Env: c.env, Argv: o.Argv,
 	}
 	if o.resume != nil {
-		request.Goal = o.resume.goal(o.Goal)
+		request.Goal = o.resume.goal(o.Name, o.Goal)
 		if o.resume.kept.Kept() {
 			request.Session = o.resume.kept.Head().Session
 		}

@@ -116,6 +116,8 @@ type facts struct {
 	checks    []string        // those that failed
 	unsaved   error           // work that could not be brought home
 	unwritten error           // the record has a hole
+	// unresolved is why a branch that was to be rebased was put back.
+	unresolved string
 }
 
 // outcome computes how a run ended. The order is that of importance: what we
@@ -134,6 +136,8 @@ func (f facts) outcome() (sandbox.Outcome, string) {
 		return sandbox.OutcomePolicyBroken, f.end.unjudged.Error()
 	case f.unsaved != nil:
 		return sandbox.OutcomeFailed, fmt.Sprintf("its work could not be brought home: %v", f.unsaved)
+	case f.unresolved != "":
+		return sandbox.OutcomeFailed, "it was not resolved: " + f.unresolved
 	case strayed(f.held):
 		return sandbox.OutcomePolicyBroken, "it changed what is outside --scope: that is held, and is not on the branch"
 	case f.end.err != nil:

@@ -26,6 +26,9 @@ func (x *session) turn(ctx context.Context, _ hook.Call) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTime)
 	defer cancel()
+	if x.rebases() && x.unfinished(ctx) {
+		return // to commit now would put marks of conflicts into its history
+	}
 	res, err := x.keeper.save(ctx, x.box)
 	if err != nil {
 		x.warn("the work of this turn is not committed yet: %v", err)
@@ -58,6 +61,7 @@ func (x *session) finish(ctx context.Context, end ending) (sandbox.Run, error) {
 	defer cancel()
 	f := facts{end: end, claims: x.talk.claims, unwritten: x.rec.Err()}
 	errs := []error{x.setState(ctx, sandbox.StateFinishing)}
+	unfinished := x.rebases() && x.unfinished(ctx) // before the rest is committed
 	begin := x.svc.Now()
 	f.unsaved = x.saveAll(ctx)
 	x.rec.Record(audit.Phase{Name: "saved", Duration: x.svc.Now().Sub(begin)})
@@ -75,6 +79,11 @@ func (x *session) finish(ctx context.Context, end ending) (sandbox.Run, error) {
 	}
 	f.usage, f.held = x.box.Usage(), x.last.Held
 	errs = append(errs, x.closeInside())
+	if x.rebases() {
+		var err error
+		f.unresolved, err = x.endRebase(ctx, f, unfinished)
+		errs = append(errs, err)
+	}
 	x.run.Outcome, x.run.Reason = f.outcome()
 	errs = append(errs, x.tearDown(ctx, f.unsaved))
 	return x.run, errors.Join(errs...)

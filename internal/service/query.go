@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -59,6 +60,7 @@ func (s *Service) reconcile(repo *workspace.Repository, agents []workspace.Agent
 		branch, ok := branches[run.Name]
 		if ok {
 			run.Tip, run.Stat = branch.Tip, branch.Stat
+			run.Base = cmp.Or(branch.Base, run.Base)
 		}
 		run.Held = held[run.Name]
 		ended := run.State == sandbox.StateFinished

@@ -157,6 +157,16 @@ func (s *Service) conclude(ctx context.Context, repo *workspace.Repository, run 
 	if res != nil {
 		run.Tip, run.Stat = res.Tip, res.Stat
 	}
+	back, resolving, err := repo.PutBack(ctx, run.Name)
+	if err != nil {
+		return "", err
+	}
+	if resolving {
+		if err := putBack(ctx, repo, &run, back); err != nil {
+			return "", err
+		}
+		notes = append(notes, backText(run.Name, back))
+	}
 	what := fmt.Sprintf("brought home %d commits on %s", run.Stat.Commits, run.Branch)
 	if run.Stat.Commits == 0 {
 		what = "no work in it"

@@ -49,7 +49,8 @@ type resumption struct {
 	told func() error // that text is as good as said
 	// waiting are messages that the agent has not had.
 	waiting []store.Message
-	gone    bool // the branch is, because there was nothing on it
+	gone    bool     // the branch is, because there was nothing on it
+	rebase  *rebasing // what its branch is to stand on; nil to go on as it was
 }
 
 // launch is how a run was started, as far as it is kept for the next one: no
@@ -77,6 +78,9 @@ type launch struct {
 
 // launched is what is kept of o.
 func launched(o StartOptions) ([]byte, error) {
+	if o.resume != nil && o.resume.rebase != nil {
+		return o.resume.rebase.launch, nil // a rebasing changes nothing of it
+	}
 	l := launch{
 		Agent: o.Agent, AgentPath: o.AgentPath, Argv: o.Argv, Model: o.Model, Allow: o.Allow, Secrets: o.Secrets, Resolve: o.Resolve, Checks: o.Checks,
 		Scope: o.Scope, History: o.History, Backend: o.Backend, Limits: o.Limits, Timeout: o.Timeout, AskTimeout: o.Ask.Timeout, Unattended: o.Ask.Unattended, KeepsBranch: o.Keep,
@@ -193,15 +197,18 @@ func (s *Service) resumption(ctx context.Context, repo *workspace.Repository, ru
 		return start, err
 	}
 	start.resume = &resumption{run: run, text: o.Text, told: o.Told}
-	tip, there, err := repo.Tip(ctx, run.Name)
+	tip, base, err := repo.Place(ctx, run.Name)
 	switch {
 	case err != nil:
 		return start, err
-	case !there && run.Stat.Commits > 0:
+	case tip == "" && run.Stat.Commits > 0:
 		return start, sandbox.Fail(sandbox.CodeNotFound, fmt.Errorf("branch %q is gone", run.Branch),
 			"bring it back, with `git branch "+run.Branch+" "+run.Tip[:12]+"` if that commit is still there, then try again")
-	case !there:
+	case tip == "":
 		tip, start.resume.gone = run.Base, true
+	}
+	if base != "" { // which undo may have brought back
+		start.Base = base
 	}
 	if start.resume.tip, err = repo.Resolve(ctx, tip); err != nil {
 		return start, err
@@ -214,13 +221,16 @@ func (s *Service) resumption(ctx context.Context, repo *workspace.Repository, ru
 }
 
 // goal is what the agent is told now.
-func (r *resumption) goal(goal string) string {
+func (r *resumption) goal(name, goal string) string {
 	var texts []string
 	if !r.kept.Kept() { // it knows nothing of what was
 		texts = append(texts, goal)
 	}
 	for _, m := range r.waiting {
 		texts = append(texts, m.Text)
+	}
+	if r.rebase != nil {
+		texts = append(texts, r.rebase.task(name))
 	}
 	if r.text != "" {
 		texts = append(texts, r.text)
@@ -234,8 +244,11 @@ func (r *resumption) goal(goal string) string {
 // claimAgain takes the branch of an agent that goes on.
 func (x *session) claimAgain(ctx context.Context) (*workspace.Claim, error) {
 	r := x.opts.resume
-	if r.gone {
+	switch {
+	case r.gone:
 		return x.chk.repo.Claim(ctx, x.opts.Name, x.chk.base)
+	case r.rebase != nil:
+		return x.chk.repo.ReclaimOnto(ctx, x.opts.Name, x.chk.base, r.tip.Commit)
 	}
 	return x.chk.repo.Reclaim(ctx, x.opts.Name, x.chk.base, r.tip.Commit)
 }

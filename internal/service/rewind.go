@@ -27,7 +27,7 @@ func (x *session) mark(ctx context.Context, m conversation.Mark, res workspace.I
 	note, err := json.Marshal(m)
 	if err == nil {
 		x.talk.mu.Lock()
-		c := workspace.Checkpoint{Tip: res.Tip, Text: x.talk.said, Note: note}
+		c := workspace.Checkpoint{Tip: res.Tip, Base: x.run.Base, Text: x.talk.said, Note: note}
 		if ended := x.run.State == sandbox.StateFinishing; ended && x.talk.step.Tip == res.Tip {
 			c.Step = x.talk.step.Step
 		}

@@ -113,6 +113,9 @@ func (x *session) header() {
 		x.warn("%s", n)
 	}
 	x.note("%s", x.chk.chosen.line())
+	if x.rebases() {
+		x.note("rebases onto %s, where both sides changed: %s", x.opts.resume.rebase.name, strings.Join(x.opts.resume.rebase.conflicts, ", "))
+	}
 	for _, s := range x.chk.suggestions {
 		x.note("%s", s)
 	}
@@ -130,7 +133,7 @@ func (x *session) makeWorkspace(ctx context.Context) (string, error) {
 	}
 	ws, err := x.chk.repo.Prepare(ctx, workspace.Options{
 		Name: x.opts.Name, Base: x.chk.base, Start: x.chk.from, RunDir: x.dir.path, Owner: x.chk.identity, Overlay: x.chk.chosen.overlay, Scope: x.opts.Scope,
-		Strict: strict, Depth: depth, Inspect: x.svc.Config.Import.Narrow(x.chk.supplied.imports),
+		Strict: strict, Depth: depth, Rebases: x.opts.resume.rebases(), Inspect: x.svc.Config.Import.Narrow(x.chk.supplied.imports),
 	})
 	if err != nil {
 		return "", err
@@ -195,8 +198,8 @@ func (x *session) abandon(ctx context.Context) error {
 	defer cancel()
 	x.beside.Wait()
 	errs := []error{x.closeInside(), x.tree.remove(ctx), x.talk.close()}
-	if x.claim != nil && !x.claim.Existed {
-		errs = append(errs, x.claim.Release(ctx))
+	if x.claim != nil {
+		errs = append(errs, x.unclaim(ctx))
 	}
 	if x.sink != nil {
 		errs = append(errs, x.sink.Close(), x.svc.Store.DeleteRun(ctx, x.run.ID))

@@ -17,7 +17,8 @@ import (
 // the branch was at; git's collection of garbage leaves both alone.
 type Checkpoint struct {
 	Step int       `json:"step"`
-	Tip  string    `json:"tip"` // of the branch
+	Tip  string    `json:"tip"`            // of the branch
+	Base string    `json:"base,omitempty"` // where the work began then
 	Time time.Time `json:"time"`
 	Text string    `json:"text,omitempty"` // the agent's last words; hostile
 	// Note is the caller's own.
@@ -124,21 +125,26 @@ func (r *Repository) Rewind(ctx context.Context, name string, to Checkpoint, not
 		if err := r.checkNotCheckedOut(name); err != nil {
 			return err
 		}
-		tip, there, err := r.Tip(ctx, name)
+		tip, base, err := r.Place(ctx, name)
 		if err != nil {
 			return err
 		}
-		if !there {
+		if tip == "" {
 			return sandbox.Fail(sandbox.CodeNotFound, errors.New("branch "+Branch(name)+" is gone"), "`agent-process undo --list` shows what can be brought back")
 		}
 		text := fmt.Sprintf("rewind agent %s to step %d", name, to.Step)
-		if e, err = r.journal(ctx, Deed{Op: "rewind", Agent: name, Text: text, Refs: map[string]string{branchRef(name): to.Tip}, Notes: notes}); err != nil {
+		refs, script := map[string]string{branchRef(name): to.Tip}, "update "+branchRef(name)+" "+to.Tip+" "+tip+"\n"
+		if to.Base != "" && to.Base != base {
+			refs[pinPrefix(name)+"base"] = to.Base
+			script += "update " + pinPrefix(name) + "base " + to.Base + "\n"
+		}
+		if e, err = r.journal(ctx, Deed{Op: "rewind", Agent: name, Text: text, Refs: refs, Notes: notes}); err != nil {
 			return err
 		}
 		if err := also(); err != nil {
 			return err
 		}
-		return r.updateRefs(ctx, "agent-process: "+text, "update "+branchRef(name)+" "+to.Tip+" "+tip+"\n")
+		return r.updateRefs(ctx, "agent-process: "+text, script)
 	})
 	if err != nil {
 		return e, fmt.Errorf("rewind %q: %w", name, err)

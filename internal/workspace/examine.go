@@ -45,7 +45,7 @@ type examiner struct {
 
 	sizes    map[string]int64 // of blobs
 	verdicts map[place]verdict
-	base     map[string]entry // the tree that the run started from, once it is needed
+	base     map[string]entry // the tree that the work is built on, once it is needed
 }
 
 func newExaminer(w *Workspace) *examiner {
@@ -250,12 +250,12 @@ func (x *examiner) suspect(s suspect, known bool, base []byte) {
 	}
 }
 
-// readBase reads the tree that the run started from, once.
+// readBase reads the tree that the work is built on, once.
 func (x *examiner) readBase(ctx context.Context) error {
 	if x.base != nil {
 		return nil
 	}
-	out, err := x.w.repo.git.run(ctx, x.w.quarantine("ls-tree", "-r", "-z", "--full-tree", x.w.rec.Start.Commit))
+	out, err := x.w.repo.git.run(ctx, x.w.quarantine("ls-tree", "-r", "-z", "--full-tree", x.w.ground()))
 	if err != nil {
 		return fmt.Errorf("list the base: %w", err)
 	}

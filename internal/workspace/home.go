@@ -43,9 +43,12 @@ func (r *Repository) approach(ctx context.Context, name string) (*approach, erro
 		return nil, err
 	}
 	a := &approach{r: r, name: name}
-	refs, err := r.refs(ctx, branchRef(name), pinPrefix(name)+"base")
+	refs, err := r.refs(ctx, branchRef(name), pinPrefix(name)+"base", pinPrefix(name)+resolvingTip)
 	if err != nil {
 		return nil, err
+	}
+	if refs[pinPrefix(name)+resolvingTip] != "" {
+		return nil, resolving(name)
 	}
 	if a.tip = refs[branchRef(name)]; a.tip == "" {
 		return nil, noBranch(name)

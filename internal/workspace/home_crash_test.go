@@ -28,6 +28,8 @@ func (s homeSpec) run(ctx context.Context, r *Repository) error {
 	switch s.How {
 	case howRemove, howRewind, howUndo:
 		return s.deed(ctx, r)
+	case howResolve:
+		return s.rebase(ctx, r)
 	case "apply", "apply-index":
 		_, err := r.Apply(ctx, ApplyOptions{Name: "docs", Index: s.How == "apply-index"})
 		return err

@@ -36,7 +36,8 @@ type Deed struct {
 	// Notes are the caller's own; it has them back in the Entry.
 	Notes map[string]string
 
-	reverse bool // it takes back what Op did
+	before  map[string]string // what Refs were, when they are not that any more
+	reverse bool              // it takes back what Op did
 }
 
 // RefChange is a ref before and after a deed; empty is that there is none.
@@ -102,7 +103,7 @@ func (r *Repository) journal(ctx context.Context, d Deed) (Entry, error) {
 		e.Worktree = r.Here
 	}
 	var err error
-	if e.Refs, err = r.refChanges(ctx, d.Refs); err != nil {
+	if e.Refs, err = r.refChanges(ctx, d.Refs, d.before); err != nil {
 		return e, fmt.Errorf("journal %s: %w", d.Op, err)
 	}
 	if e.ID, err = r.nextEntry(ctx); err != nil {
@@ -193,11 +194,13 @@ func (r *Repository) nextEntry(ctx context.Context) (int, error) {
 	return last + 1, nil
 }
 
-// refChanges looks up what refs are now.
-func (r *Repository) refChanges(ctx context.Context, after map[string]string) ([]RefChange, error) {
-	now, err := r.refValues(ctx, slices.Sorted(maps.Keys(after)))
-	if err != nil {
-		return nil, err
+// refChanges looks up what refs are now, unless it is known what they were.
+func (r *Repository) refChanges(ctx context.Context, after, now map[string]string) ([]RefChange, error) {
+	if now == nil {
+		var err error
+		if now, err = r.refValues(ctx, slices.Sorted(maps.Keys(after))); err != nil {
+			return nil, err
+		}
 	}
 	var list []RefChange
 	for _, ref := range slices.Sorted(maps.Keys(after)) {

@@ -80,9 +80,9 @@ func (w *Workspace) newJudge(ctx context.Context, scope Scope, tips []string) (*
 // list lists the new commits, and finds the trees of the others that are
 // their parents.
 func (j *judge) list(ctx context.Context, tips []string) error {
-	d, base := j.w.repo.git, j.w.rec.Start.Commit
+	d, base := j.w.repo.git, j.w.ground()
 	c := j.w.quarantine("rev-list", "--topo-order", "--reverse", "--no-commit-header", "--format=%H %T %P", "--stdin")
-	c.stdin = strings.NewReader(strings.Join(tips, "\n") + "\n^" + base + "\n")
+	c.stdin = strings.NewReader(strings.Join(tips, "\n") + "\n^" + base + "\n^" + j.w.rec.Start.Commit + "\n")
 	out, err := d.run(ctx, c)
 	if err != nil {
 		return fmt.Errorf("list the agent's commits: %w", err)
@@ -149,7 +149,7 @@ func (r *Repository) emptyTree() string {
 // compare compares, in one run of git, all the trees that the judgement needs,
 // and keeps what differs outside the scope.
 func (j *judge) compare(ctx context.Context) error {
-	baseTree := j.history[j.w.rec.Start.Commit]
+	baseTree := j.history[j.w.ground()]
 	var in strings.Builder
 	seen := map[[2]string]bool{}
 	pair := func(a, b string) {
@@ -233,7 +233,7 @@ func (j *judge) anchor(id string) string {
 	if c := j.commits[id]; c != nil {
 		return c.anchor
 	}
-	base := j.w.rec.Start.Commit
+	base := j.w.ground()
 	if j.outside[[2]string{j.history[base], j.history[id]}].count == 0 && j.history[id] != "" {
 		return base
 	}
@@ -298,7 +298,7 @@ func (j *judge) refused(id string) bool {
 // fits reports whether the branch may end in id: outside the scope it must be
 // as the base is.
 func (j *judge) fits(id string) bool {
-	return !j.refused(id) && j.anchor(id) == j.w.rec.Start.Commit
+	return !j.refused(id) && j.anchor(id) == j.w.ground()
 }
 
 // last is the last commit, from tip back by first parents, that the branch may

@@ -200,7 +200,7 @@ func (m *merge) foreignHistory(ctx context.Context) error {
 // conflict refuses, and says what is in conflict.
 func (a *approach) conflict(paths []string) error {
 	return sandbox.Fail(sandbox.CodeConflict, fmt.Errorf("%s and %s both changed: %s", a.onto(), Branch(a.name), list(paths)),
-		"nothing was changed; resolve them with git: git merge "+Branch(a.name)+"; git merge --abort takes that back")
+		"nothing was changed; let the agent resolve them: agent-process resolve "+a.name+"; or do it with git: git merge "+Branch(a.name)+" (git merge --abort takes that back)")
 }
 
 // remaining are the conflicts in files that are taken.

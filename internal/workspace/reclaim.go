@@ -35,6 +35,11 @@ func (r *Repository) Compare(ctx context.Context, base, tip string) (sandbox.Dif
 // still, and be checked out nowhere. Releasing it leaves a branch that is not at
 // base.
 func (r *Repository) Reclaim(ctx context.Context, name string, base Base, tip string) (*Claim, error) {
+	return r.reclaim(ctx, name, base, tip, nil)
+}
+
+// reclaim is Reclaim with what else is done to refs in the same step.
+func (r *Repository) reclaim(ctx context.Context, name string, base Base, tip string, also func(refs map[string]string) string) (*Claim, error) {
 	c := &Claim{Name: name, Branch: Branch(name), Existed: true, repo: r, base: base}
 	err := r.locked(ctx, func() error {
 		if err := r.checkNotCheckedOut(name); err != nil {
@@ -50,10 +55,20 @@ func (r *Repository) Reclaim(ctx context.Context, name string, base Base, tip st
 		if refs[branchRef(name)] != tip {
 			return sandbox.Fail(sandbox.CodeBusy, fmt.Errorf("branch %q has just been moved", c.Branch), "try again")
 		}
-		if refs[pinPrefix(name)+"base"] == base.Commit {
+		if refs[pinPrefix(name)+resolvingTip] != "" {
+			return resolving(name)
+		}
+		script := ""
+		if also != nil {
+			script = also(refs)
+		}
+		if refs[pinPrefix(name)+"base"] != base.Commit {
+			script += "update " + pinPrefix(name) + "base " + base.Commit + "\n"
+		}
+		if script == "" {
 			return nil
 		}
-		return r.updateRefs(ctx, "agent-process: resume "+name, "update "+pinPrefix(name)+"base "+base.Commit+"\n")
+		return r.updateRefs(ctx, "agent-process: resume "+name, script)
 	})
 	if err != nil {
 		return nil, err

@@ -46,6 +46,9 @@ type Options struct {
 	Strict bool
 	// Depth, above 0, is Strict with that many commits of the history.
 	Depth int
+	// Rebases is where the agent's work began until now, when it is to rebase its
+	// branch onto Base; empty when it is not.
+	Rebases string
 	// NoInclude leaves .worktreeinclude aside.
 	NoInclude bool
 	// Scope bounds what may be changed, as ParseScope has it; none is
@@ -84,6 +87,7 @@ type record struct {
 	Overlay  bool             `json:"overlay"`
 	Strict   bool             `json:"strict"`
 	Depth    int              `json:"depth,omitempty"`
+	Rebases  string           `json:"rebases,omitempty"`
 	Dir      string           `json:"dir"`
 	Objects  []string         `json:"objects"`  // on the host
 	Inside   string           `json:"inside"`   // where they appear
@@ -144,7 +148,7 @@ func (w *Workspace) describe(o Options) error {
 		o.Start = o.Base
 	}
 	w.rec = record{
-		Name: o.Name, Base: o.Base, Start: o.Start, Owner: o.Owner, Overlay: o.Overlay, Strict: o.Strict || o.Depth > 0, Depth: o.Depth,
+		Name: o.Name, Base: o.Base, Start: o.Start, Owner: o.Owner, Overlay: o.Overlay, Strict: o.Strict || o.Depth > 0, Depth: o.Depth, Rebases: o.Rebases,
 		Dir: insideDir(w.repo.WorktreePath(o.Name)), Objects: objects, Inside: firstOf(o.Objects, DefaultObjects),
 		Private: privateName, Tip: o.Start.Commit, Scope: o.Scope, Inspect: o.Inspect, Programs: w.repo.hostPrograms(),
 	}
@@ -279,8 +283,11 @@ func (w *Workspace) makePrivate(ctx context.Context, index string) error {
 			spec.alternates = append(spec.alternates, w.insideObjects(i))
 		}
 	}
+	if w.rec.Rebases != "" {
+		spec.refs[ontoRef], spec.refs[fromRef] = w.rec.Base.Commit, w.rec.Rebases
+	}
 	if w.rec.Depth > 0 {
-		spec.refs = nil // it comes with its objects
+		spec.refs = nil // they come with their objects
 	}
 	if err := writeGitDir(dir, spec); err != nil {
 		return err
@@ -308,20 +315,37 @@ func (w *Workspace) makePrivate(ctx context.Context, index string) error {
 func (w *Workspace) copyHistory(ctx context.Context, dir string) error {
 	switch {
 	case w.rec.Depth > 0:
-		const ref = "refs/private/tip"
-		if _, err := w.repo.git.run(ctx, w.quarantine("update-ref", ref, w.Tip())); err != nil {
-			return err
-		}
-		to := call{gitDir: dir, ours: true}
-		return w.repo.carryWith(ctx, w.path(quarantineName), to, "--depth="+strconv.Itoa(w.rec.Depth), "+"+ref+":"+branchRef(w.rec.Name))
+		return w.copyRecent(ctx, dir)
 	case w.rec.Strict:
 		// In a partial clone some objects are missing, and nobody misses them.
 		c := w.quarantine("pack-objects", "--revs", "-q", "--missing=allow-any", filepath.Join(dir, "objects", "pack", "pack"))
-		c.stdin = strings.NewReader(w.Tip() + "\n")
+		c.stdin = strings.NewReader(w.Tip() + "\n" + w.ground() + "\n")
 		return w.repo.git.runInto(ctx, c)
 	default:
 		return nil
 	}
+}
+
+// copyRecent fetches as much of the history as the agent may have.
+func (w *Workspace) copyRecent(ctx context.Context, dir string) error {
+	depth, err := w.deep(ctx)
+	if err != nil {
+		return err
+	}
+	const private = "refs/private/"
+	script := "update " + private + "tip " + w.Tip() + "\n"
+	refspecs := []string{"+" + private + "tip:" + branchRef(w.rec.Name)}
+	if w.rec.Rebases != "" {
+		script += "update " + private + "onto " + w.rec.Base.Commit + "\nupdate " + private + "from " + w.rec.Rebases + "\n"
+		refspecs = append(refspecs, "+"+private+"onto:"+ontoRef, "+"+private+"from:"+fromRef)
+	}
+	c := w.quarantine("update-ref", "--stdin")
+	c.stdin = strings.NewReader(script)
+	if _, err := w.repo.git.run(ctx, c); err != nil {
+		return err
+	}
+	to := call{gitDir: dir, ours: true}
+	return w.repo.carryWith(ctx, w.path(quarantineName), to, "--depth="+strconv.Itoa(depth), refspecs...)
 }
 
 // excludes are the patterns of info/exclude inside.

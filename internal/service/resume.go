@@ -49,7 +49,7 @@ type resumption struct {
 	told func() error // that text is as good as said
 	// waiting are messages that the agent has not had.
 	waiting []store.Message
-	gone    bool     // the branch is, because there was nothing on it
+	gone    bool      // the branch is, because there was nothing on it
 	rebase  *rebasing // what its branch is to stand on; nil to go on as it was
 }
 

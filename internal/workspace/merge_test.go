@@ -14,9 +14,9 @@ import (
 
 // homeFixture is a repository with the branch of an agent called docs, as an
 // import leaves it: two commits on the base that change, add and remove files.
-func homeFixture(t testing.TB, options ...string) *fixture {
+func homeFixture(t testing.TB) *fixture {
 	t.Helper()
-	f := newFixture(t, "project", options...)
+	f := newFixture(t, "project")
 	f.write("gone.txt", "to be removed\n")
 	f.write("dir/was.txt", "in a directory\n")
 	f.write("ten.txt", "1\n2\n3\n4\n5\n6\n7\n8\n9\n10\n")

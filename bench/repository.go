@@ -25,7 +25,8 @@ func (b *bench) env() []string {
 	}
 }
 
-// repository makes a git repository of n files of 20 kB and gives its path.
+// repository makes a git repository of n files of 20 kB, in one pack as a clone
+// has it, and gives its path.
 func (b *bench) repository(ctx context.Context, n int) (string, error) {
 	dir := filepath.Join(b.dir, "repo-"+strconv.Itoa(n), "project")
 	if _, err := os.Stat(filepath.Join(dir, ".git")); err == nil {
@@ -51,7 +52,8 @@ func (b *bench) repository(ctx context.Context, n int) (string, error) {
 	for _, args := range [][]string{
 		{"git", "init", "-q", "-b", "main", "."},
 		{"git", "-c", "core.compression=0", "add", "-A"},
-		{"git", "commit", "-q", "-m", "base"},
+		{"git", "-c", "gc.auto=0", "commit", "-q", "-m", "base"}, // no repacking while we measure
+		{"git", "-c", "core.compression=0", "repack", "-q", "-a", "-d"},
 	} {
 		if err := execx.Run(ctx, execx.Cmd{Argv: args, Dir: dir, Env: b.env()}); err != nil {
 			return "", err

@@ -3,8 +3,6 @@ package service
 import (
 	"context"
 	"errors"
-	"fmt"
-	"os"
 	"strings"
 	"sync"
 
@@ -33,9 +31,16 @@ type keeper struct {
 }
 
 // save commits in box and imports. Saves come one at a time.
-func (k *keeper) save(ctx context.Context, box workspace.Execer) (workspace.ImportResult, error) {
+func (k *keeper) save(ctx context.Context, box workspace.Execer) (res workspace.ImportResult, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	server := k.startServer(ctx) // a sandbox starts while git commits in another
+	res, err = k.saveFrom(ctx, box, server)
+	return res, errors.Join(err, server.close())
+}
+
+// saveFrom is save with the sandbox that serves.
+func (k *keeper) saveFrom(ctx context.Context, box workspace.Execer, from *server) (workspace.ImportResult, error) {
 	committed, err := k.ws.Commit(ctx, box, k.message)
 	if err != nil {
 		return k.last, err
@@ -43,12 +48,12 @@ func (k *keeper) save(ctx context.Context, box workspace.Execer) (workspace.Impo
 	for _, n := range committed.Notices {
 		k.notice("git: %s", n)
 	}
-	return k.bring(ctx)
+	return k.bring(ctx, from)
 }
 
 // bring imports what is committed and tells of what was odd about it.
-func (k *keeper) bring(ctx context.Context) (workspace.ImportResult, error) {
-	res, err := k.ws.Import(ctx, k.uploadPack)
+func (k *keeper) bring(ctx context.Context, from *server) (workspace.ImportResult, error) {
+	res, err := k.ws.Import(ctx, from.uploadPack)
 	if err != nil {
 		return k.last, err
 	}
@@ -92,10 +97,12 @@ func (k *keeper) rescue(ctx context.Context) (workspace.ImportResult, error) {
 }
 
 // imports imports what is committed already.
-func (k *keeper) imports(ctx context.Context) (workspace.ImportResult, error) {
+func (k *keeper) imports(ctx context.Context) (res workspace.ImportResult, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.bring(ctx)
+	server := k.startServer(ctx)
+	res, err = k.bring(ctx, server)
+	return res, errors.Join(err, server.close())
 }
 
 // again saves in a sandbox of its own.
@@ -108,27 +115,6 @@ func (k *keeper) again(ctx context.Context) (res workspace.ImportResult, err err
 	}
 	defer func() { err = errors.Join(err, box.Close()) }()
 	return k.save(ctx, box)
-}
-
-// uploadPack serves the agent's commits from a fresh sandbox without network.
-func (k *keeper) uploadPack(ctx context.Context, spec workspace.UploadSpec, conn *os.File) (err error) {
-	box, err := k.runtime.Start(ctx, sandbox.Spec{
-		ID: k.id + importSuffix, Identity: k.identity, Home: agentHome, Mounts: spec.Mounts, Network: sandbox.NetworkNone,
-	})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, box.Close()) }()
-	var stderr strings.Builder
-	proc, err := box.Exec(ctx, sandbox.Command{Argv: spec.Argv, Env: spec.Env, Stdin: conn, Stdout: conn, Stderr: &limited{w: &stderr, left: 4096}})
-	if err != nil {
-		return err
-	}
-	exit, err := proc.Wait()
-	if err == nil && exit.Code != 0 {
-		err = fmt.Errorf("upload-pack inside ended with %d: %q", exit.Code, stderr.String())
-	}
-	return err
 }
 
 // limited lets the first bytes through and swallows the rest, for text from

@@ -15,10 +15,11 @@ import (
 const unpackLimit = 100
 
 // publish copies what want reaches, and have does not, from the quarantine into
-// the user's repository: by a pack, which git checks once more on its way in
-// (--strict). Whatever have names must be there with all that it reaches, which
+// the user's repository: by a pack, of which git checks each object once more on
+// its way in. Whatever have names must be there with all that it reaches, which
 // is true of refs. The walk that makes the pack reads each tree between the two,
-// and so what arrives is whole.
+// and so what arrives is whole: links are not followed again, which would look
+// up every file beside a changed one.
 //
 // Until a ref holds the objects, a pack is kept from a repack at the same time
 // by the file keep, which is to be removed then; it is empty when there is none.
@@ -61,7 +62,7 @@ func (r *Repository) unpack(ctx context.Context, pack *os.File) (keep string, er
 		c.stdin, c.stdout = pack, io.Discard
 		return "", r.git.runInto(ctx, c)
 	}
-	c := r.common("index-pack", "--stdin", "--fix-thin", "--strict", "--keep=being imported by agent-process", header)
+	c := r.common("index-pack", "--stdin", "--fix-thin", "--fsck-objects", "--keep=being imported by agent-process", header)
 	c.stdin = pack
 	line, err := r.git.line(ctx, c)
 	if kept, id, _ := strings.Cut(line, "\t"); err == nil && kept == "keep" && isObjectID(id) {

@@ -23,7 +23,7 @@ import (
 // UploadSpec describes the sandbox that serves the agent's commits: these
 // mounts, no network, one command.
 type UploadSpec struct {
-	Mounts []sandbox.Mount
+	Mounts []sandbox.Mount // those of [Workspace.ServeMounts]
 	Argv   []string
 	Env    []string
 }
@@ -37,16 +37,23 @@ type UploadPack func(ctx context.Context, spec UploadSpec, conn *os.File) error
 // serves it.
 const privateInside = "/git"
 
-// uploadSpec is the sandbox that serves the private git directory. It sees that
-// and the host's objects, all read-only.
-func (w *Workspace) uploadSpec() UploadSpec {
+// ServeMounts is what the sandbox that serves the agent's commits has: its
+// private git directory as it is then, and the host's objects, all read-only.
+// What is committed after it started is served as well, so that it may start
+// before there is anything to serve.
+func (w *Workspace) ServeMounts() []sandbox.Mount {
 	git := sandbox.Mount{Kind: sandbox.MountBind, Source: w.path(w.rec.Private), Target: privateInside, ReadOnly: true, NoExec: true}
+	return append([]sandbox.Mount{git}, w.objectMounts()...)
+}
+
+// uploadSpec is the sandbox that serves the private git directory.
+func (w *Workspace) uploadSpec() UploadSpec {
 	env := []string{
 		"PATH=" + insidePath, "HOME=/nonexistent", "LC_ALL=C",
 		"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null", "GIT_ATTR_NOSYSTEM=1", "GIT_NO_REPLACE_OBJECTS=1",
 	}
 	return UploadSpec{
-		Mounts: append([]sandbox.Mount{git}, w.objectMounts()...),
+		Mounts: w.ServeMounts(),
 		Argv:   []string{"git", "upload-pack", "--strict", privateInside},
 		Env: append(env, configEnv(map[string]string{
 			"safe.directory": "*", "gc.auto": "0", "maintenance.auto": "false", "core.fsmonitor": "false", "core.hooksPath": "/dev/null",

@@ -221,8 +221,11 @@ func (r *Repository) removeWorktree(ctx context.Context, name, path, tip string)
 }
 
 // personal lists what in a worktree is of none of the commits it may have been
-// filled from.
+// filled from. One that was never filled has neither files nor an index.
 func (r *Repository) personal(ctx context.Context, name string, g registration, tip string) ([]string, error) {
+	if _, err := os.Lstat(filepath.Join(g.admin, "index")); errors.Is(err, fs.ErrNotExist) && r.onlyPointer(g.path) {
+		return nil, nil
+	}
 	untracked, index, cleanup, err := r.untracked(ctx, g, tip)
 	if err != nil {
 		return nil, err

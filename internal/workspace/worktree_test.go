@@ -147,6 +147,19 @@ func TestRemoveWorktreeKeepsWork(t *testing.T) {
 			}
 			s.put("main.go", "mine")
 		}, true},
+		{"never filled", func(s *started, path string) { unfill(s, path) }, false},
+		{"never filled, then a person's file", func(s *started, path string) {
+			unfill(s, path)
+			s.put("mine", "mine")
+		}, true},
+		{"never filled, then a person's index", func(s *started, path string) {
+			unfill(s, path)
+			s.put("mine", "mine")
+			s.gitAt(path, "add", "mine")
+			if err := os.Remove(filepath.Join(path, "mine")); err != nil {
+				s.t.Fatal(err)
+			}
+		}, true},
 		{"crash while registering", func(s *started, path string) {
 			admin := s.gitAt(path, "rev-parse", "--absolute-git-dir")
 			s.gitAt(path, "rm", "-q", "-r", ".")
@@ -175,6 +188,16 @@ func TestRemoveWorktreeKeepsWork(t *testing.T) {
 				t.Errorf("listed: %t", listed)
 			}
 		})
+	}
+}
+
+// unfill makes a worktree as it is before its files come.
+func unfill(s *started, path string) {
+	s.t.Helper()
+	admin := s.gitAt(path, "rev-parse", "--absolute-git-dir")
+	s.gitAt(path, "rm", "-q", "-r", ".")
+	if err := os.Remove(filepath.Join(admin, "index")); err != nil {
+		s.t.Fatal(err)
 	}
 }
 

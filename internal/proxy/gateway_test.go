@@ -281,8 +281,13 @@ func (g *gateway) client(tb testing.TB, roots *x509.CertPool) *http.Client {
 
 func (g *gateway) roots(tb testing.TB) *x509.CertPool {
 	tb.Helper()
+	return poolOf(tb, g.CAPEM())
+}
+
+func poolOf(tb testing.TB, pem []byte) *x509.CertPool {
+	tb.Helper()
 	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(g.CAPEM()) {
+	if !pool.AppendCertsFromPEM(pem) {
 		tb.Fatal("no CA")
 	}
 	return pool

@@ -237,7 +237,7 @@ func (h *h1) exchange(ctx context.Context, req *http.Request, hostHeader string)
 }
 
 // watcher notices that a client has gone while its request is served, by
-// waiting for the next byte it sends.
+// waiting for what it sends next, as much of it as the reader holds.
 type watcher struct {
 	h    *h1
 	gone func()
@@ -255,8 +255,11 @@ func (w *watcher) start() {
 	w.done = make(chan struct{})
 	go func() {
 		defer close(w.done)
-		_, err := w.h.br.Peek(1)
-		if ne, ok := errors.AsType[net.Error](err); err != nil && (!ok || !ne.Timeout()) {
+		var err error
+		for err == nil {
+			_, err = w.h.br.Peek(w.h.br.Buffered() + 1)
+		}
+		if ne, ok := errors.AsType[net.Error](err); !errors.Is(err, bufio.ErrBufferFull) && (!ok || !ne.Timeout()) {
 			w.gone()
 		}
 	}()

@@ -155,6 +155,7 @@ func (s *Server) newTransport(h2 bool) *http.Transport {
 		MaxIdleConnsPerHost:    64,
 		IdleConnTimeout:        90 * time.Second,
 		ExpectContinueTimeout:  time.Second,
+		ResponseHeaderTimeout:  s.cfg.Limits.Tunnel,
 		MaxResponseHeaderBytes: 1 << 20,
 		WriteBufferSize:        16 << 10,
 		ReadBufferSize:         16 << 10,

@@ -21,12 +21,11 @@ require (
 	golang.org/x/sync v0.24.0 // groups of goroutines, and a bound on them
 	golang.org/x/sys v0.49.0 // mounts, namespaces and the other calls that package syscall lacks
 	golang.org/x/term v0.47.0 // is it a terminal, how wide, raw mode
+	google.golang.org/grpc v1.73.0 // a client and a server of gRPC to test the gateway with
 	modernc.org/sqlite v1.62.0 // the database, without cgo
 	mvdan.cc/sh/v3 v3.14.1 // shell, parsed as a shell does
 	software.sslmate.com/src/go-pkcs12 v0.7.4 // truststores for Java, without a keytool
 )
-
-require google.golang.org/grpc v1.73.0
 
 require (
 	github.com/Microsoft/go-winio v0.6.2 // indirect

@@ -1,9 +1,11 @@
 package e2e
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"log"
+	"net/netip"
 	"regexp"
 	"slices"
 	"strconv"
@@ -350,12 +352,17 @@ func addressAttacks() []attack {
 	return attacks
 }
 
-// TestAttackDenialIsTold runs one denial the way a person sees it: the id that
-// the agent was told stands in the person's one line and in the record.
+// TestAttackDenialIsTold runs denials the way a person sees them: the id that
+// the agent was told stands in the person's one line and in the record, and what
+// has no words for an agent, such as a raw address, is told to the person within
+// a second all the same.
 func TestAttackDenialIsTold(t *testing.T) {
 	w := newWorld(t)
 	h := newAttacked(t, nil)
-	out := h.product("start", "told", "Ask", "--agent", "exec", "--", "sh", "-c", connect("evil.example:443")+`; ./probe dns udp 127.0.0.1:53 other.example. A; touch work.txt`)
+	raw := []string{"192.0.2.1:9", "[2001:db8::1]:9", "10.0.0.7:22", "[::ffff:192.0.2.7]:5222"}
+	script := connect("evil.example:443") + `; ./probe dns udp 127.0.0.1:53 other.example. A; touch work.txt
+for to in ` + strings.Join(raw, " ") + `; do echo "begin $to $(date +%s%3N)"; ./probe raw tcp "$to" hello; echo "end $to $(date +%s%3N)"; done`
+	out := h.product("start", "told", "Ask", "--agent", "exec", "--", "sh", "-c", script)
 	m := regexp.MustCompile(`agent-process denied evil\.example:443 \((net-\d+)\)`).FindStringSubmatch(out)
 	if m == nil {
 		t.Fatalf("the agent was not told:\n%s", out)
@@ -376,5 +383,48 @@ func TestAttackDenialIsTold(t *testing.T) {
 	if !strings.Contains(record, `"id":"`+m[1]+`"`) {
 		t.Errorf("%s: the record does not hold %s:\n%s", saysDenial, m[1], record)
 	}
+	for _, to := range raw {
+		checkRaw(t, to, out, record)
+	}
 	w.check(t)
+}
+
+// checkRaw looks whether a connection to an address was refused to the agent,
+// told to the person and recorded, all within a second.
+func checkRaw(t *testing.T, to, out, record string) {
+	t.Helper()
+	at := func(word string) int64 {
+		m := regexp.MustCompile(word + " " + regexp.QuoteMeta(to) + ` (\d+)`).FindStringSubmatch(out)
+		if m == nil {
+			t.Fatalf("%s: it was not tried:\n%s", to, out)
+		}
+		ms, err := strconv.ParseInt(m[1], 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ms
+	}
+	begin, end := at("begin"), at("end")
+	address := netip.MustParseAddrPort(to)
+	shown := netip.AddrPortFrom(address.Addr().Unmap(), address.Port()).String()
+	if !regexp.MustCompile(`(?m)denied +` + regexp.QuoteMeta(shown)).MatchString(out) {
+		t.Errorf("%s: no line tells the person of %s:\n%s", saysDenial, shown, out)
+	}
+	var found *audit.Event
+	for line := range strings.Lines(record) {
+		var e audit.Event
+		if err := json.Unmarshal([]byte(line), &e); err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(e.Data), `"host":"`+address.Addr().Unmap().String()+`"`) && strings.Contains(string(e.Data), `"verdict":"deny"`) && strings.Contains(string(e.Data), fmt.Sprintf(`"port":%d`, address.Port())) {
+			found = &e
+		}
+	}
+	if found == nil {
+		t.Errorf("%s: %s is not in the record:\n%s", saysDenial, to, record)
+		return
+	}
+	if took := found.Time.UnixMilli() - begin; end-begin > 1000 || took > 1000 {
+		t.Errorf("%s: %s was refused after %d ms and recorded after %d ms", saysDenial, to, end-begin, took)
+	}
 }

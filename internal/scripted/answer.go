@@ -88,13 +88,17 @@ func (a answer) message(whole bool) map[string]any {
 	return m
 }
 
-// stream sends the answer as server-sent events.
-func (a answer) stream(w http.ResponseWriter) {
+// stream sends the answer as server-sent events. What comes after the first
+// block waits until within returns.
+func (a answer) stream(w http.ResponseWriter, within func() error) {
 	w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-cache")
 	s := &events{w: w}
 	s.send("message_start", map[string]any{"message": a.message(false)})
 	for i, b := range a.blocks {
+		if i == 1 && s.err == nil {
+			s.err = within()
+		}
 		s.block(i, b)
 	}
 	s.send("message_delta", map[string]any{

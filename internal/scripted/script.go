@@ -50,6 +50,9 @@ type Turn struct {
 	Error *Error `json:"error" toml:"error"`
 	// Gate holds the answer until [Server.Open] is called with this name.
 	Gate string `json:"gate" toml:"gate"`
+	// Within holds the tools of an answer that is streamed, when its text has
+	// been sent, until [Server.Open] is called with this name.
+	Within string `json:"within" toml:"within"`
 	// Pause holds the answer for a time, so that people can follow.
 	Pause Duration `json:"pause" toml:"pause"`
 }

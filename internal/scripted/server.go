@@ -159,7 +159,7 @@ func (s *Server) messages(w http.ResponseWriter, r *http.Request) {
 	}
 	a := newAnswer(m, turn, s.next())
 	if m.Stream {
-		a.stream(w)
+		a.stream(w, func() error { return s.through(r.Context(), turn.Within) })
 		return
 	}
 	writeJSON(w, http.StatusOK, a.message(true))
@@ -210,17 +210,26 @@ func aside(m messages) Turn {
 	return Turn{Text: "Scripted session"}
 }
 
+// through waits for a gate, if there is one.
+func (s *Server) through(ctx context.Context, name string) error {
+	if name == "" {
+		return nil
+	}
+	s.mu.Lock()
+	gate := s.gateLocked(name)
+	s.mu.Unlock()
+	select {
+	case <-gate:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // hold waits for the turn's gate and pause.
 func (s *Server) hold(ctx context.Context, t Turn) error {
-	if t.Gate != "" {
-		s.mu.Lock()
-		gate := s.gateLocked(t.Gate)
-		s.mu.Unlock()
-		select {
-		case <-gate:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+	if err := s.through(ctx, t.Gate); err != nil {
+		return err
 	}
 	if t.Pause <= 0 {
 		return nil

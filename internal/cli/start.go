@@ -47,7 +47,7 @@ git may do, or deny; docs/egress.md is the grammar. An empty list means none.
 Ctrl-C asks the agent to stop and keeps its work; a second one stops it at once
 and keeps its work too.` + exitStatus(
 			"\n  3   no-changes: the agent changed nothing",
-			"\n  4   checks-failed: its work is on the branch, a --check failed",
+			"\n  4   checks-failed: its work is on the branch, a --check or the pre-commit hook failed",
 			"\n  5   failed: the agent failed; what it did is on the branch",
 			"\n  6   stopped: by a person",
 			"\n  7   timed-out: --timeout was reached",
@@ -88,6 +88,7 @@ func (o *startOptions) flags(cmd *cobra.Command) {
 	f.StringArrayVar(&o.resolve, "resolve", nil, "dial `HOST=ADDR[:PORT]` for a name, also in a private network (repeatable)")
 	f.StringArrayVar(&o.Env, "env", nil, "set `K[=V]` inside; without =V to your own value (repeatable)")
 	f.StringArrayVar(&o.Checks, "check", nil, "run `COMMAND` inside after the work; it must succeed (repeatable)")
+	f.BoolVar(&o.NoVerify, "no-verify", false, "do not run the project's pre-commit hook, inside, on what is committed")
 	f.StringVar(&o.timeout, "timeout", "", "stop the agent after this long, such as 90m or 1d (default none)")
 	f.StringVar(&o.Backend.Runtime, "runtime", "", `what makes the sandbox: "auto", "native", "docker" or "podman" (default "auto")`)
 	f.StringVar(&o.Backend.Image, "image", "", "the `IMAGE` that is the sandbox's system, for a container engine")

@@ -55,8 +55,10 @@ type Call struct {
 	Agent     string          // id of the subagent that asks, if any
 	// StopActive is set on a Stop that follows one a hook has held.
 	StopActive bool
-	Raw        json.RawMessage
-	Peer       Peer
+	// Said is, on a Stop, what the agent said last.
+	Said string
+	Raw  json.RawMessage
+	Peer Peer
 }
 
 // Peer is the process at the other end of a socket, as the kernel says: its
@@ -159,6 +161,7 @@ func ParseCall(raw []byte) (Call, error) {
 	if v, ok := m["stop_hook_active"]; ok {
 		c.StopActive = string(v) == "true"
 	}
+	c.Said = lastSaid(m)
 	return c, c.validate()
 }
 
@@ -175,6 +178,18 @@ func field(m map[string]json.RawMessage, name string, to *string) error {
 		return fmt.Errorf("parse event: %q is %d bytes long", name, len(*to))
 	}
 	return nil
+}
+
+// maxSaid bounds what is kept of the agent's last words.
+const maxSaid = 16 << 10
+
+// lastSaid is the agent's last words, which nothing depends on.
+func lastSaid(m map[string]json.RawMessage) string {
+	var text string
+	if raw, ok := m["last_assistant_message"]; !ok || json.Unmarshal(raw, &text) != nil {
+		return ""
+	}
+	return cut(text, maxSaid)
 }
 
 func (c Call) validate() error {

@@ -19,7 +19,8 @@ const saveTime = 10 * time.Minute
 
 // turn saves at the end of a turn. A failure is told and nothing else: the end
 // of the run saves again, with more means.
-func (x *session) turn(ctx context.Context, _ hook.Call) {
+func (x *session) turn(ctx context.Context, c hook.Call) {
+	x.talk.saying(c.Said)
 	said, err := x.keep()
 	if err != nil {
 		x.warn("what was said is not kept yet: %v", err)
@@ -29,6 +30,7 @@ func (x *session) turn(ctx context.Context, _ hook.Call) {
 	if x.rebases() && x.unfinished(ctx) {
 		return // to commit now would put marks of conflicts into its history
 	}
+	x.describe(x.talk.lastSaid())
 	res, err := x.keeper.save(ctx, x.box)
 	if err != nil {
 		x.warn("the work of this turn is not committed yet: %v", err)
@@ -40,6 +42,11 @@ func (x *session) turn(ctx context.Context, _ hook.Call) {
 	}
 }
 
+// describe calls what is committed next by what the agent says of it.
+func (x *session) describe(said string) {
+	x.keeper.describe(summaryMessage(x.opts.Name, x.opts.Goal, coAuthor(x.chk.plan.Info.Kind), said))
+}
+
 // imported records what an import brought, and shows it in the worktree.
 func (x *session) imported(ctx context.Context, res workspace.ImportResult) {
 	x.mu.Lock()
@@ -48,7 +55,7 @@ func (x *session) imported(ctx context.Context, res workspace.ImportResult) {
 		return
 	}
 	x.run.Tip, x.run.Stat = res.Tip, res.Stat
-	x.rec.Record(audit.Commit{ID: res.Tip, Subject: x.keeper.message.Subject, Stat: res.Stat})
+	x.rec.Record(audit.Commit{ID: res.Tip, Subject: x.keeper.subject(), Stat: res.Stat})
 	if err := errors.Join(x.dir.save(x.run), x.svc.Store.PutRun(ctx, x.run)); err != nil {
 		x.warn("%v", err)
 	}
@@ -63,7 +70,18 @@ func (x *session) finish(ctx context.Context, end ending) (sandbox.Run, error) {
 	errs := []error{x.setState(ctx, sandbox.StateFinishing)}
 	unfinished := x.rebases() && x.unfinished(ctx) // before the rest is committed
 	begin := x.svc.Now()
+	if end.outcome == "" && end.err == nil {
+		x.verify(ctx)
+	}
+	if end.outcome == "" && f.claims == "" && end.exit.Code == 0 {
+		x.describe(x.talk.lastSaid())
+	} else {
+		x.describe("") // it was in the middle of something
+	}
 	f.unsaved = x.saveAll(ctx)
+	if !x.rebases() {
+		errs = append(errs, x.sign(ctx))
+	}
 	x.rec.Record(audit.Phase{Name: "saved", Duration: x.svc.Now().Sub(begin)})
 	switch said, err := x.keep(); {
 	case err != nil && !errors.Is(err, conversation.ErrNone):
@@ -75,7 +93,7 @@ func (x *session) finish(ctx context.Context, end ending) (sandbox.Run, error) {
 		f.commits = x.run.Stat.Commits
 	}
 	if end.outcome == "" && end.err == nil && f.unsaved == nil {
-		f.checks = x.runChecks(ctx)
+		f.checks = append(x.hooked.failing(), x.runChecks(ctx)...)
 	}
 	f.usage, f.held = x.box.Usage(), x.last.Held
 	errs = append(errs, x.closeInside())
@@ -105,6 +123,28 @@ func (x *session) saveAll(ctx context.Context) error {
 	x.run.Held = heldCount(res.Held)
 	x.tellHeld(res.Held)
 	return nil
+}
+
+// sign has the person's git sign what came home, if it signs.
+func (x *session) sign(ctx context.Context) error {
+	if x.last.Diverged {
+		return nil
+	}
+	signed, err := x.ws.Sign(ctx)
+	if err != nil {
+		return err
+	}
+	if signed.Why != "" {
+		x.warn("the commits are not signed, as git is configured to: %s; what signs them: %s", signed.Why, signed.Hint)
+	}
+	if signed.Tip == "" {
+		return nil
+	}
+	x.note("signed with your key: %d commits", signed.Commits)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.run.Tip, x.last.Tip = signed.Tip, signed.Tip
+	return errors.Join(x.dir.save(x.run), x.svc.Store.PutRun(ctx, x.run))
 }
 
 // tellHeld records the commits that were not let in, because they change what

@@ -30,6 +30,19 @@ type keeper struct {
 	last workspace.ImportResult
 }
 
+// describe says what the next commit of ours is called.
+func (k *keeper) describe(m workspace.Message) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.message = m
+}
+
+func (k *keeper) subject() string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.message.Subject
+}
+
 // save commits in box and imports. Saves come one at a time.
 func (k *keeper) save(ctx context.Context, box workspace.Execer) (res workspace.ImportResult, err error) {
 	k.mu.Lock()
@@ -130,19 +143,4 @@ func (l *limited) Write(p []byte) (int, error) {
 	l.w.Write(p[:n])
 	l.left -= n
 	return len(p), nil
-}
-
-// commitMessage makes the message of the commits that we make: the goal.
-func commitMessage(name, goal, coAuthor string) workspace.Message {
-	const longest = 72 // what git's own tools show of a subject
-	first, rest, _ := strings.Cut(strings.TrimSpace(goal), "\n")
-	m := workspace.Message{Subject: strings.TrimSpace(first), Body: strings.TrimSpace(rest), CoAuthor: coAuthor}
-	if m.Subject == "" {
-		m.Subject = "Work of " + name
-	}
-	if runes := []rune(m.Subject); len(runes) > longest {
-		m.Body = strings.TrimSpace(goal)
-		m.Subject = string(runes[:longest-1]) + "…"
-	}
-	return m
 }

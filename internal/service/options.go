@@ -30,6 +30,8 @@ type StartOptions struct {
 
 	Machine
 	Keep bool // keep the worktree
+	// NoVerify leaves the project's pre-commit hook aside.
+	NoVerify bool
 	// Progress is told what takes long before there is a record; it may be nil.
 	Progress func(string)
 	// Control ends the run early; nil means only the context can.

@@ -155,6 +155,9 @@ func (x *session) endRebase(ctx context.Context, f facts, unfinished bool) (why 
 		}
 	}
 	if outcome, _ := f.outcome(); why == "" && outcome == sandbox.OutcomeDone {
+		if err := x.sign(ctx); err != nil {
+			x.warn("%v", err)
+		}
 		e, err := x.chk.repo.Resolved(ctx, x.opts.Name, x.run.Tip)
 		if err == nil {
 			x.note("%s stands on %s now; agent-process undo %d takes that back", x.run.Branch, x.opts.resume.rebase.name, e.ID)

@@ -74,6 +74,7 @@ type launch struct {
 	AskTimeout  time.Duration           `json:"ask_timeout,omitempty"`
 	Unattended  bool                    `json:"unattended,omitempty"`
 	KeepsBranch bool                    `json:"keep,omitempty"`
+	NoVerify    bool                    `json:"no_verify,omitempty"`
 }
 
 // launched is what is kept of o.
@@ -83,7 +84,7 @@ func launched(o StartOptions) ([]byte, error) {
 	}
 	l := launch{
 		Agent: o.Agent, AgentPath: o.AgentPath, Argv: o.Argv, Model: o.Model, Allow: o.Allow, Secrets: o.Secrets, Resolve: o.Resolve, Checks: o.Checks,
-		Scope: o.Scope, History: o.History, Backend: o.Backend, Limits: o.Limits, Timeout: o.Timeout, AskTimeout: o.Ask.Timeout, Unattended: o.Ask.Unattended, KeepsBranch: o.Keep,
+		Scope: o.Scope, History: o.History, Backend: o.Backend, Limits: o.Limits, Timeout: o.Timeout, AskTimeout: o.Ask.Timeout, Unattended: o.Ask.Unattended, KeepsBranch: o.Keep, NoVerify: o.NoVerify,
 	}
 	for _, kv := range o.Env {
 		name, _, given := strings.Cut(kv, "=")
@@ -102,7 +103,7 @@ func (l launch) options(run sandbox.Run, o ResumeOptions) (StartOptions, error) 
 		Agent: l.Agent, AgentPath: l.AgentPath, Argv: l.Argv, Model: l.Model,
 		Egress:  Egress{Allow: append(slices.Clone(l.Allow), o.Allow...), Secrets: l.Secrets, Resolve: l.Resolve},
 		Machine: Machine{Backend: l.Backend, Limits: l.Limits, Timeout: l.Timeout},
-		Checks:  l.Checks, Scope: l.Scope, Keep: o.Keep || l.KeepsBranch, Ask: o.Ask, Progress: o.Progress, Control: o.Control,
+		Checks:  l.Checks, Scope: l.Scope, Keep: o.Keep || l.KeepsBranch, NoVerify: l.NoVerify, Ask: o.Ask, Progress: o.Progress, Control: o.Control,
 	}
 	if start.Ask.Timeout == 0 {
 		start.Ask.Timeout = l.AskTimeout

@@ -38,6 +38,7 @@ type session struct {
 	start  time.Time
 
 	beside sync.WaitGroup         // what goes on beside the run
+	hooked preCommit              // what the project's pre-commit hook says
 	mu     sync.Mutex             // over run, while a turn is saved
 	talk   *talk                  // what is said
 	last   workspace.ImportResult // of the end of the run
@@ -133,7 +134,7 @@ func (x *session) makeWorkspace(ctx context.Context) (string, error) {
 	}
 	ws, err := x.chk.repo.Prepare(ctx, workspace.Options{
 		Name: x.opts.Name, Base: x.chk.base, Start: x.chk.from, RunDir: x.dir.path, Owner: x.chk.identity, Overlay: x.chk.chosen.overlay, Scope: x.opts.Scope,
-		Strict: strict, Depth: depth, Rebases: x.opts.resume.rebases(), Inspect: x.svc.Config.Import.Narrow(x.chk.supplied.imports),
+		Strict: strict, Depth: depth, Rebases: x.opts.resume.rebases(), NoVerify: x.opts.NoVerify, Inspect: x.svc.Config.Import.Narrow(x.chk.supplied.imports),
 	})
 	if err != nil {
 		return "", err

@@ -116,7 +116,7 @@ func (x *session) decide(ctx context.Context, j *judge, c hook.Call, t hook.Talk
 		x.warn("%v", err)
 	}
 	if len(waiting) == 0 {
-		return d
+		return x.verifyAtStop(ctx, c, t, d)
 	}
 	if err := t.Hold(ctx, saveTime); err == nil {
 		x.turn(ctx, c)
@@ -170,8 +170,23 @@ func (x *session) closeInbox(ctx context.Context) {
 // listen remembers the agent's last words.
 func (t *talk) listen(p audit.Payload) {
 	if say, ok := p.(audit.Say); ok {
-		t.mu.Lock()
-		t.said = say.Text
-		t.mu.Unlock()
+		t.saying(say.Text)
 	}
+}
+
+// saying remembers words of the agent's. A hook may tell of them before the
+// transcript does.
+func (t *talk) saying(text string) {
+	if text == "" {
+		return
+	}
+	t.mu.Lock()
+	t.said = text
+	t.mu.Unlock()
+}
+
+func (t *talk) lastSaid() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.said
 }

@@ -24,6 +24,7 @@ type gitDirSpec struct {
 	shallow    []byte
 	exclude    []string // patterns of info/exclude
 	trailer    string   // added to every commit by a hook, empty for none
+	preCommit  []byte   // the hook of that name, empty for none
 }
 
 // trailerHook adds the trailer to what the agent commits by itself. The message
@@ -65,13 +66,17 @@ func writeGitDir(dir string, s gitDirSpec) error {
 			return fmt.Errorf("create git directory: %w", err)
 		}
 	}
-	if s.trailer == "" {
-		return nil
+	hooks := map[string][]byte{"pre-commit": s.preCommit}
+	if s.trailer != "" {
+		hooks["prepare-commit-msg"] = fmt.Appendf(nil, trailerHook, shellWord(s.trailer))
 	}
-	hook := fmt.Sprintf(trailerHook, shellWord(s.trailer))
-	err := os.WriteFile(filepath.Join(dir, "hooks", "prepare-commit-msg"), []byte(hook), 0o700) //nolint:gosec // a hook must be executable; it is its owner's alone
-	if err != nil {
-		return fmt.Errorf("create git directory: %w", err)
+	for name, data := range hooks {
+		if len(data) == 0 {
+			continue
+		}
+		if err := os.WriteFile(filepath.Join(dir, "hooks", name), data, 0o700); err != nil { //nolint:gosec // a hook must be executable; it is its owner's alone
+			return fmt.Errorf("create git directory: %w", err)
+		}
 	}
 	return nil
 }

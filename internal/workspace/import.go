@@ -343,9 +343,13 @@ func (w *Workspace) bringHome(ctx context.Context, in *incoming, result *ImportR
 func (w *Workspace) moveBranch(ctx context.Context, refs map[string]string, result *ImportResult) (script string, err error) {
 	name, old, last := w.rec.Name, refs[branchRef(w.rec.Name)], w.Tip()
 	result.Changed = result.Tip != last
+	if old != "" && old == w.rec.Signed && result.Tip == last { // nothing came since
+		result.Tip = old
+		return "", nil
+	}
 	switch old {
 	case result.Tip: // also when a crash kept us from noting that it moved
-	case last, "":
+	case last, w.rec.Signed, "":
 		script = "update " + branchRef(name) + " " + result.Tip + " " + firstOf(old, w.repo.zero()) + "\n"
 	default:
 		result.Diverged = true

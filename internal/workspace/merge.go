@@ -270,7 +270,7 @@ func (m *merge) write(ctx context.Context, tree string, parents ...string) (stri
 		"GIT_COMMITTER_NAME=" + id.Name, "GIT_COMMITTER_EMAIL=" + id.Email, "GIT_COMMITTER_DATE=" + stamp,
 	}
 	message := strings.NewReader(m.o.Message.text(m.name))
-	sign := r.settings.value("commit.gpgsign") == "true" && !m.o.NoSign
+	sign := r.signs() && !m.o.NoSign
 	if sign && r.git.cred == nil {
 		out, err := execx.Output(ctx, execx.Cmd{
 			Argv: append([]string{"git", "--git-dir=" + r.GitDir}, slices.Insert(args, 1, "--gpg-sign")...),

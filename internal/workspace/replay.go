@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"agentprocess/internal/sandbox"
 )
@@ -91,6 +90,6 @@ func (m *merge) replayOne(ctx context.Context, s *scratch, c *newCommit, last st
 	if err != nil {
 		return "", fmt.Errorf("rebase commit %s: %w", c.id, err)
 	}
-	m.unsigned = m.unsigned || strings.EqualFold(r.settings.value("commit.gpgsign"), "true")
+	m.unsigned = m.unsigned || r.signs()
 	return id, nil
 }

@@ -49,6 +49,8 @@ type Options struct {
 	// Rebases is where the agent's work began until now, when it is to rebase its
 	// branch onto Base; empty when it is not.
 	Rebases string
+	// NoVerify leaves the project's pre-commit hook aside.
+	NoVerify bool
 	// NoInclude leaves .worktreeinclude aside.
 	NoInclude bool
 	// Scope bounds what may be changed, as ParseScope has it; none is
@@ -95,11 +97,14 @@ type record struct {
 	Private  string           `json:"private"`  // name of the private git directory
 	Included []string         `json:"included"` // files that must not be committed
 	Tip      string           `json:"tip"`      // last published
-	Rescues  int              `json:"rescues"`
-	Worktree worktreeRecord   `json:"worktree"`
-	Scope    []string         `json:"scope,omitempty"`
-	Inspect  inspect.Policy   `json:"inspect"`
-	Programs []string         `json:"programs,omitempty"` // of the tree, which the person's git runs
+	// PreCommit is set when the agent's commits go through the project's hook.
+	PreCommit bool           `json:"pre_commit,omitempty"`
+	Signed    string         `json:"signed,omitempty"` // what Tip became when it was signed
+	Rescues   int            `json:"rescues"`
+	Worktree  worktreeRecord `json:"worktree"`
+	Scope     []string       `json:"scope,omitempty"`
+	Inspect   inspect.Policy `json:"inspect"`
+	Programs  []string       `json:"programs,omitempty"` // of the tree, which the person's git runs
 }
 
 // worktreeRecord says what the worktree on the host holds.
@@ -148,7 +153,7 @@ func (w *Workspace) describe(o Options) error {
 		o.Start = o.Base
 	}
 	w.rec = record{
-		Name: o.Name, Base: o.Base, Start: o.Start, Owner: o.Owner, Overlay: o.Overlay, Strict: o.Strict || o.Depth > 0, Depth: o.Depth, Rebases: o.Rebases,
+		Name: o.Name, Base: o.Base, Start: o.Start, Owner: o.Owner, Overlay: o.Overlay, Strict: o.Strict || o.Depth > 0, Depth: o.Depth, Rebases: o.Rebases, PreCommit: !o.NoVerify && len(w.repo.preCommit()) > 0,
 		Dir: insideDir(w.repo.WorktreePath(o.Name)), Objects: objects, Inside: firstOf(o.Objects, DefaultObjects),
 		Private: privateName, Tip: o.Start.Commit, Scope: o.Scope, Inspect: o.Inspect, Programs: w.repo.hostPrograms(),
 	}
@@ -277,6 +282,9 @@ func (w *Workspace) makePrivate(ctx context.Context, index string) error {
 		refs:     map[string]string{branchRef(w.rec.Name): w.Tip()},
 		identity: w.repo.Identity(), shallow: shallow, exclude: w.excludes(),
 		trailer: "Agent: " + w.rec.Name,
+	}
+	if w.rec.PreCommit {
+		spec.preCommit = w.repo.preCommit()
 	}
 	for i := range w.rec.Objects {
 		if !w.rec.Strict {

@@ -30,18 +30,13 @@ func signers() map[string]func(t *testing.T, f *fixture) {
 		},
 		"openpgp": func(t *testing.T, f *fixture) {
 			t.Helper()
-			home, err := os.MkdirTemp("", "gpg") // a path that a socket fits in
-			if err != nil {
-				t.Fatal(err)
-			}
+			home := t.TempDir()
 			f.env = append(f.env, "GNUPGHOME="+home)
 			f.cfg.Environ = f.env
-			t.Cleanup(func() {
-				f.tool("gpgconf", "--kill", "all")
-				if err := os.RemoveAll(home); err != nil {
-					t.Error(err)
-				}
-			})
+			t.Cleanup(func() { f.tool("gpgconf", "--kill", "all") })
+			if err := os.Chmod(home, 0o700); err != nil {
+				t.Fatal(err)
+			}
 			f.tool("gpg", "--batch", "--quiet", "--passphrase", "", "--quick-generate-key", "Tester <tester@example.com>", "ed25519", "sign")
 			f.git("config", "user.signingKey", "tester@example.com")
 		},

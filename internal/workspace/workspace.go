@@ -82,6 +82,7 @@ type Workspace struct {
 // record is what must outlive the process; RunDir/workspace.json, out of the
 // agent's reach.
 type record struct {
+	homecoming
 	Name     string           `json:"name"`
 	Base     Base             `json:"base"`
 	Start    Base             `json:"start"`
@@ -89,7 +90,6 @@ type record struct {
 	Overlay  bool             `json:"overlay"`
 	Strict   bool             `json:"strict"`
 	Depth    int              `json:"depth,omitempty"`
-	Rebases  string           `json:"rebases,omitempty"`
 	Dir      string           `json:"dir"`
 	Objects  []string         `json:"objects"`  // on the host
 	Inside   string           `json:"inside"`   // where they appear
@@ -97,14 +97,18 @@ type record struct {
 	Private  string           `json:"private"`  // name of the private git directory
 	Included []string         `json:"included"` // files that must not be committed
 	Tip      string           `json:"tip"`      // last published
-	// PreCommit is set when the agent's commits go through the project's hook.
-	PreCommit bool           `json:"pre_commit,omitempty"`
-	Signed    string         `json:"signed,omitempty"` // what Tip became when it was signed
-	Rescues   int            `json:"rescues"`
-	Worktree  worktreeRecord `json:"worktree"`
-	Scope     []string       `json:"scope,omitempty"`
-	Inspect   inspect.Policy `json:"inspect"`
-	Programs  []string       `json:"programs,omitempty"` // of the tree, which the person's git runs
+	Rescues  int              `json:"rescues"`
+	Worktree worktreeRecord   `json:"worktree"`
+	Scope    []string         `json:"scope,omitempty"`
+	Inspect  inspect.Policy   `json:"inspect"`
+	Programs []string         `json:"programs,omitempty"` // of the tree, which the person's git runs
+}
+
+// homecoming is what is particular about how the work comes home.
+type homecoming struct {
+	Rebases   string `json:"rebases,omitempty"`    // see Options
+	Signed    string `json:"signed,omitempty"`     // what Tip became when it was signed
+	PreCommit bool   `json:"pre_commit,omitempty"` // the agent's commits go through the project's hook
 }
 
 // worktreeRecord says what the worktree on the host holds.
@@ -153,8 +157,9 @@ func (w *Workspace) describe(o Options) error {
 		o.Start = o.Base
 	}
 	w.rec = record{
-		Name: o.Name, Base: o.Base, Start: o.Start, Owner: o.Owner, Overlay: o.Overlay, Strict: o.Strict || o.Depth > 0, Depth: o.Depth, Rebases: o.Rebases, PreCommit: !o.NoVerify && len(w.repo.preCommit()) > 0,
-		Dir: insideDir(w.repo.WorktreePath(o.Name)), Objects: objects, Inside: firstOf(o.Objects, DefaultObjects),
+		Name: o.Name, Base: o.Base, Start: o.Start, Owner: o.Owner, Overlay: o.Overlay, Strict: o.Strict || o.Depth > 0, Depth: o.Depth,
+		homecoming: homecoming{Rebases: o.Rebases, PreCommit: !o.NoVerify && len(w.repo.preCommit()) > 0},
+		Dir:        insideDir(w.repo.WorktreePath(o.Name)), Objects: objects, Inside: firstOf(o.Objects, DefaultObjects),
 		Private: privateName, Tip: o.Start.Commit, Scope: o.Scope, Inspect: o.Inspect, Programs: w.repo.hostPrograms(),
 	}
 	if !w.rec.Strict && w.mustChown() && !readableBy(objects, o.Owner) {

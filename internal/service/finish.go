@@ -93,7 +93,7 @@ func (x *session) finish(ctx context.Context, end ending) (sandbox.Run, error) {
 		f.commits = x.run.Stat.Commits
 	}
 	if end.outcome == "" && end.err == nil && f.unsaved == nil {
-		f.checks = append(x.hooked.failing(), x.runChecks(ctx)...)
+		f.checks = append(x.keeper.hooked.failing(), x.runChecks(ctx)...)
 	}
 	f.usage, f.held = x.box.Usage(), x.last.Held
 	errs = append(errs, x.closeInside())

@@ -25,6 +25,7 @@ type keeper struct {
 	identity sandbox.Identity
 	message  workspace.Message
 	notice   func(format string, args ...any)
+	hooked   preCommit // what the project's pre-commit hook says
 
 	mu   sync.Mutex
 	last workspace.ImportResult

@@ -44,13 +44,13 @@ func (x *session) verifyAtStop(ctx context.Context, c hook.Call, t hook.Talk, d 
 		return d
 	}
 	x.verify(ctx)
-	x.hooked.mu.Lock()
-	defer x.hooked.mu.Unlock()
-	if !x.hooked.failed || c.StopActive {
+	x.keeper.hooked.mu.Lock()
+	defer x.keeper.hooked.mu.Unlock()
+	if !x.keeper.hooked.failed || c.StopActive {
 		return d
 	}
-	x.hooked.told = true
-	return hook.Decision{Rule: rulePreCommit, Reason: "The project's pre-commit hook does not accept what you changed. Mend it, or say why it cannot be mended. The hook said:\n\n" + x.hooked.complain}
+	x.keeper.hooked.told = true
+	return hook.Decision{Rule: rulePreCommit, Reason: "The project's pre-commit hook does not accept what you changed. Mend it, or say why it cannot be mended. The hook said:\n\n" + x.keeper.hooked.complain}
 }
 
 // verify runs the project's pre-commit hook inside, as git would, on what is not
@@ -60,7 +60,7 @@ func (x *session) verify(ctx context.Context) {
 	if !x.ws.HasPreCommit() || x.rebases() {
 		return
 	}
-	p := &x.hooked
+	p := &x.keeper.hooked
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTime)

@@ -38,7 +38,6 @@ type session struct {
 	start  time.Time
 
 	beside sync.WaitGroup         // what goes on beside the run
-	hooked preCommit              // what the project's pre-commit hook says
 	mu     sync.Mutex             // over run, while a turn is saved
 	talk   *talk                  // what is said
 	last   workspace.ImportResult // of the end of the run

@@ -34,7 +34,7 @@ func run() int {
 	var b bench
 	flag.StringVar(&b.binary, "binary", "bin/agent-process", "the agent-process to measure")
 	flag.IntVar(&b.rounds, "rounds", 20, "counted rounds of each comparison")
-	flag.StringVar(&b.only, "only", "", "one section instead of all: sandbox, repository, workspace, memory, egress, hook ...")
+	flag.StringVar(&b.only, "only", "", "one section instead of all: sandbox, repository, workspace, conflicts, memory, egress, hook ...")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -79,6 +79,7 @@ func (b *bench) all(ctx context.Context) (err error) {
 		{"sandbox", b.sandboxStart},
 		{"repository", b.repositoryStart},
 		{"workspace", b.workspaceRows},
+		{"conflicts", b.conflicts},
 		{"memory", b.idleMemory},
 		{"egress", b.egress},
 		{"hook", b.hookVerdict},

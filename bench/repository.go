@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,8 +27,8 @@ func (b *bench) env() []string {
 	}
 }
 
-// repository makes a git repository of n files of 20 kB, in one pack as a clone
-// has it, and gives its path.
+// repository makes a git repository of n files of 20 kB of text, in one pack as
+// a clone has it, and gives its path.
 func (b *bench) repository(ctx context.Context, n int) (string, error) {
 	dir := filepath.Join(b.dir, "repo-"+strconv.Itoa(n), "project")
 	if _, err := os.Stat(filepath.Join(dir, ".git")); err == nil {
@@ -36,7 +38,7 @@ func (b *bench) repository(ctx context.Context, n int) (string, error) {
 		return "", err
 	}
 	random := rand.NewChaCha8([32]byte{1})
-	block := make([]byte, 20<<10)
+	block := make([]byte, 15<<10)
 	for i := range n {
 		path := filepath.Join(dir, "d"+strconv.Itoa(i/100), "f"+strconv.Itoa(i))
 		if i%100 == 0 {
@@ -45,7 +47,7 @@ func (b *bench) repository(ctx context.Context, n int) (string, error) {
 			}
 		}
 		_, _ = random.Read(block) // ChaCha8 never fails
-		if err := os.WriteFile(path, block, 0o644); err != nil {
+		if err := os.WriteFile(path, inLines(block), 0o644); err != nil {
 			return "", err
 		}
 	}
@@ -60,6 +62,15 @@ func (b *bench) repository(ctx context.Context, n int) (string, error) {
 		}
 	}
 	return dir, nil
+}
+
+// inLines spells bytes as lines of 64 characters.
+func inLines(data []byte) []byte {
+	var text []byte
+	for chunk := range slices.Chunk(data, 48) {
+		text = append(base64.StdEncoding.AppendEncode(text, chunk), '\n')
+	}
+	return text
 }
 
 // repositoryStart measures from `start` to the agent's exec, on a small and a

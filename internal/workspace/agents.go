@@ -35,6 +35,18 @@ type agentRef struct {
 // Agents lists the branches of agents with what they change, sorted by name,
 // in a number of git runs that does not grow with them.
 func (r *Repository) Agents(ctx context.Context) ([]Agent, error) {
+	list, err := r.agentList(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.countAgents(ctx, list); err != nil {
+		return nil, fmt.Errorf("compare the agents of %q: %w", r.CommonDir, err)
+	}
+	return list.agents, nil
+}
+
+// agentList reads the branches of agents and their bases, without comparing.
+func (r *Repository) agentList(ctx context.Context) (*agentList, error) {
 	out, err := r.git.run(ctx, r.common("for-each-ref", "--format=%(refname)%00%(objectname)%00%(tree)%00%(committerdate:unix)%00%(subject)",
 		branchRef("*"), "refs/agents/*/base"))
 	if err != nil {
@@ -44,11 +56,7 @@ func (r *Repository) Agents(ctx context.Context) ([]Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	list := newAgentList(refs)
-	if err := r.countAgents(ctx, list); err != nil {
-		return nil, fmt.Errorf("compare the agents of %q: %w", r.CommonDir, err)
-	}
-	return list.agents, nil
+	return newAgentList(refs), nil
 }
 
 // parseAgentRefs reads lines of ref NUL id NUL tree NUL seconds NUL subject.
@@ -71,7 +79,7 @@ func parseAgentRefs(out []byte) ([]agentRef, error) {
 	return refs, nil
 }
 
-// agentList is what Agents works on: branches, and the trees to compare.
+// agentList are branches of agents, and the trees to compare.
 type agentList struct {
 	agents []Agent
 	pairs  []string // "tree tree" per agent, empty without a base

@@ -57,14 +57,17 @@ const (
 
 // forecaster is one forecast that is being made.
 type forecaster struct {
-	r      *Repository
-	head   string
-	tree   string // of head
-	agents []Agent
-	paths  []map[string]bool // that each changes, and the directories above
-	loose  []bool            // it renames: what it touches cannot be told by paths
-	known  map[string]mergeResult
-	used   map[string]mergeResult
+	r       *Repository
+	head    string
+	tree    string // of head
+	agents  []Agent
+	trees   []string            // of each agent's base and tip, in turn
+	paths   []map[string]bool   // that each changes, and the directories above
+	changes []map[string]change // by path
+	loose   []bool              // it renames: what it touches cannot be told by paths
+	alone   []bool              // it shares its base with others, and nothing else
+	known   map[string]mergeResult
+	used    map[string]mergeResult
 }
 
 // Forecast merges, in memory, each agent's work with what is checked out here
@@ -72,19 +75,15 @@ type forecaster struct {
 // merged before is remembered by the ids of the commits.
 func (r *Repository) Forecast(ctx context.Context) (Forecast, error) {
 	var out Forecast
-	agents, err := r.Agents(ctx)
-	if err != nil {
-		return out, err
-	}
 	f := &forecaster{r: r, known: r.readForecasts(), used: map[string]mergeResult{}}
-	f.agents = slices.DeleteFunc(agents, func(a Agent) bool { return a.Base == "" || a.Stat.Commits == 0 })
-	if len(f.agents) == 0 {
-		return out, nil
-	}
 	if err := f.look(ctx); err != nil {
 		return out, fmt.Errorf("forecast the merges of %q: %w", r.CommonDir, err)
 	}
-	if out, err = f.run(ctx); err != nil {
+	if len(f.agents) == 0 {
+		return out, nil
+	}
+	out, err := f.run(ctx)
+	if err != nil {
 		return out, fmt.Errorf("forecast the merges of %q: %w", r.CommonDir, err)
 	}
 	r.writeForecasts(f.used)
@@ -92,35 +91,41 @@ func (r *Repository) Forecast(ctx context.Context) (Forecast, error) {
 	return out, nil
 }
 
-// look finds what is checked out, and what each agent touches.
+// look finds the agents with work, what is checked out, and what each touches.
 func (f *forecaster) look(ctx context.Context) error {
-	specs := []string{"HEAD", "HEAD^{tree}"}
-	for _, a := range f.agents {
-		specs = append(specs, a.Base+"^{tree}", a.Tip+"^{tree}")
+	list, err := f.r.agentList(ctx)
+	if err != nil || !slices.ContainsFunc(list.agents, func(a Agent) bool { return a.Base != "" }) {
+		return err
 	}
-	c := f.r.here("cat-file", "--batch-check=%(objectname)")
-	c.stdin = strings.NewReader(strings.Join(specs, "\n") + "\n")
-	out, err := f.r.git.run(ctx, c)
+	commits, err := f.r.countCommits(ctx, list.agents)
 	if err != nil {
 		return err
 	}
-	ids := strings.Split(strings.TrimSuffix(string(out), "\n"), "\n")
-	if len(ids) != len(specs) {
-		return fmt.Errorf("git gave %d ids of %d", len(ids), len(specs))
-	}
-	for i, id := range ids {
-		if !isObjectID(id) {
-			return fmt.Errorf("%s: %s", specs[i], id)
+	for i, a := range list.agents {
+		if a.Base != "" && commits[i] > 0 {
+			f.agents = append(f.agents, a)
+			f.trees = append(f.trees, strings.Fields(list.pairs[i])...)
 		}
 	}
-	f.head, f.tree = ids[0], ids[1]
-	return f.touched(ctx, ids[2:])
+	if len(f.agents) == 0 {
+		return nil
+	}
+	out, err := f.r.git.line(ctx, f.r.here("show", "-s", "--no-show-signature", "--format=%H%n%T", "HEAD"))
+	if err != nil {
+		return err
+	}
+	head, tree, ok := strings.Cut(out, "\n")
+	if !ok || !isObjectID(head) || !isObjectID(tree) {
+		return fmt.Errorf("git says %q of HEAD", out)
+	}
+	f.head, f.tree = head, tree
+	return errors.Join(f.touched(ctx), f.lineage(ctx))
 }
 
 // touched compares pairs of trees, base and tip of each agent.
-func (f *forecaster) touched(ctx context.Context, trees []string) error {
+func (f *forecaster) touched(ctx context.Context) error {
 	var in strings.Builder
-	for pair := range slices.Chunk(trees, 2) {
+	for pair := range slices.Chunk(f.trees, 2) {
 		in.WriteString(pair[0] + " " + pair[1] + "\n")
 	}
 	c := f.r.common(safeDiff("-r", "-z", "-M", "-l1000", "--raw", "--no-abbrev", "--stdin")...)
@@ -137,17 +142,18 @@ func (f *forecaster) touched(ctx context.Context, trees []string) error {
 	for _, e := range entries {
 		byPair[e.id] = e
 	}
-	for pair := range slices.Chunk(trees, 2) {
-		paths, loose := map[string]bool{}, false
+	for pair := range slices.Chunk(f.trees, 2) {
+		paths, changes, loose := map[string]bool{}, map[string]change{}, false
 		if e := byPair[pair[0]+" "+pair[1]]; e != nil {
 			for _, c := range e.changes {
+				changes[c.path] = c
 				loose = loose || c.from != ""
 				for p := c.path; p != "."; p = path.Dir(p) {
 					paths[p] = paths[p] || p == c.path
 				}
 			}
 		}
-		f.paths, f.loose = append(f.paths, paths), append(f.loose, loose)
+		f.paths, f.changes, f.loose = append(f.paths, paths), append(f.changes, changes), append(f.loose, loose)
 	}
 	return nil
 }
@@ -174,7 +180,8 @@ func (f *forecaster) run(ctx context.Context) (Forecast, error) {
 		return out, err
 	}
 	based := map[string]bool{}
-	var pairs []mergePair
+	var withHead []mergePair
+	var pairs []agentPair
 	for i, a := range f.agents {
 		out.Agents = append(out.Agents, Outlook{Name: a.Name, Tip: a.Tip, Conflicts: []string{}, With: []Clash{}})
 		if merged[branchRef(a.Name)] {
@@ -186,14 +193,18 @@ func (f *forecaster) run(ctx context.Context) (Forecast, error) {
 				return out, err
 			}
 		}
-		pairs = append(pairs, f.withHead(a, based[a.Base]))
+		if p := f.withHead(a, based[a.Base]); a.Base == f.head && f.alone[i] { // it only has to follow
+			f.used[p.key()] = mergeResult{tree: f.trees[2*i+1]}
+		} else {
+			withHead = append(withHead, p)
+		}
 		for j := range i {
 			if out.Agents[j].Landed == "" && !f.apart(j, i) {
-				pairs = append(pairs, mergePair{ours: f.agents[j].Tip, theirs: a.Tip})
+				pairs = append(pairs, agentPair{j, i})
 			}
 		}
 	}
-	if err := f.merge(ctx, pairs); err != nil {
+	if err := f.merge(ctx, withHead, pairs); err != nil {
 		return out, err
 	}
 	return out, f.judge(ctx, &out, based)
@@ -218,15 +229,18 @@ func (f *forecaster) onto(ctx context.Context) string {
 
 func (p mergePair) key() string { return strings.TrimSpace(p.ours + " " + p.theirs + " " + p.base) }
 
-// merge merges what is not known yet.
-func (f *forecaster) merge(ctx context.Context, pairs []mergePair) (err error) {
-	var todo []mergePair
-	for _, p := range pairs {
-		if m, ok := f.known[p.key()]; ok {
-			f.used[p.key()] = m
-		} else {
-			todo = append(todo, p)
+// merge finds what is not known yet: the merges with HEAD, of which the trees
+// are wanted too, and the pairs that cannot be decided by lines.
+func (f *forecaster) merge(ctx context.Context, withHead []mergePair, pairs []agentPair) (err error) {
+	todo := slices.DeleteFunc(withHead, f.remembers)
+	pairs = slices.DeleteFunc(pairs, func(p agentPair) bool { return f.remembers(f.merging(p)) })
+	if len(pairs) > 0 {
+		if pairs, err = f.byLines(ctx, pairs); err != nil {
+			return err
 		}
+	}
+	for _, p := range pairs {
+		todo = append(todo, f.merging(p))
 	}
 	if len(todo) == 0 {
 		return nil
@@ -244,6 +258,15 @@ func (f *forecaster) merge(ctx context.Context, pairs []mergePair) (err error) {
 		f.used[p.key()] = results[i]
 	}
 	return nil
+}
+
+// remembers reports whether a merge was made last time.
+func (f *forecaster) remembers(p mergePair) bool {
+	m, ok := f.known[p.key()]
+	if ok {
+		f.used[p.key()] = m
+	}
+	return ok
 }
 
 // judge reads the merges: one with HEAD that gives the tree of HEAD brings
@@ -271,7 +294,7 @@ func (f *forecaster) judge(ctx context.Context, out *Forecast, based map[string]
 	}
 	for i, a := range f.agents {
 		for j := range i {
-			m := f.used[mergePair{ours: f.agents[j].Tip, theirs: a.Tip}.key()]
+			m := f.used[f.key(agentPair{j, i})]
 			if len(m.conflicts) == 0 || out.Agents[i].Landed != "" || out.Agents[j].Landed != "" {
 				continue
 			}
@@ -289,7 +312,7 @@ func (out *Forecast) plan(f *forecaster) {
 	size := map[string]int{}
 	left := map[string]Outlook{}
 	for i, o := range out.Agents {
-		size[o.Name] = f.agents[i].Stat.Files
+		size[o.Name] = len(f.changes[i])
 		switch {
 		case o.Landed != "":
 		case len(o.Conflicts) > 0:

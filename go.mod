@@ -16,6 +16,7 @@ require (
 	github.com/pelletier/go-toml/v2 v2.4.3 // config.toml, with the line and column of errors
 	github.com/rogpeppe/go-internal v1.16.0 // testscript, for the end-to-end scripts
 	github.com/spf13/cobra v1.10.2 // the command line
+	github.com/tailscale/hujson v0.0.0-20260727124030-b80ff77dac4f // devcontainer.json, which is JSON with comments
 	github.com/vishvananda/netlink v1.3.1 // interfaces and routes inside, without an ip binary
 	golang.org/x/net v0.62.0 // DNS messages, IDNA, BPF programs
 	golang.org/x/sync v0.24.0 // groups of goroutines, and a bound on them

@@ -30,7 +30,7 @@ const (
 // and what tests it, imports everything ("*").
 func imports() map[string][]string {
 	domain := []string{"sandbox", "policy", "audit", "execx"}
-	judging := []string{"approval", "preset", "projecthook", "shell", "toolpolicy", "trust"}
+	judging := []string{"approval", "image", "preset", "projecthook", "shell", "toolpolicy", "trust"}
 	return map[string][]string{
 		// The domain.
 		"internal/sandbox": {},
@@ -54,13 +54,14 @@ func imports() map[string][]string {
 		"internal/shell":               {},
 		"internal/toolpolicy":          {"shell"},
 		"internal/trust":               {"sandbox"},
+		"internal/image":               {},
 		"internal/preset":              {},
 		"internal/scripted":            {},
 		"internal/runtime/pidone":      {"sandbox", "seccomp"},
 		"internal/runtime/idmap":       {"sandbox", "execx"},
 		"internal/runtime/native":      {"sandbox", "execx", "runtime/idmap", "runtime/pidone"},
 		"internal/runtime/contained":   {"sandbox", "runtime/pidone"},
-		"internal/runtime/docker":      {"sandbox", "seccomp", "runtime/contained", "runtime/idmap", "runtime/pidone"},
+		"internal/runtime/docker":      {"image", "sandbox", "seccomp", "runtime/contained", "runtime/idmap", "runtime/pidone"},
 		"internal/runtime/enginetest":  {"execx"},
 		"internal/seccomp":             {},
 		"internal/inside":              {},

@@ -159,15 +159,21 @@ func (o *startOptions) parse(cmd *cobra.Command) error {
 			return usage(cmd, "--disk: %w", err)
 		}
 	}
-	o.Resolve = map[string]proxy.Target{}
-	for _, text := range o.resolve {
+	o.Resolve, err = parseResolve(cmd, o.resolve)
+	return err
+}
+
+// parseResolve reads the values of --resolve.
+func parseResolve(cmd *cobra.Command, texts []string) (map[string]proxy.Target, error) {
+	all := map[string]proxy.Target{}
+	for _, text := range texts {
 		host, target, err := proxy.ParseResolve(text)
 		if err != nil {
-			return usage(cmd, "--resolve: %w", err)
+			return nil, usage(cmd, "--resolve: %w", err)
 		}
-		o.Resolve[host] = target
+		all[host] = target
 	}
-	return nil
+	return all, nil
 }
 
 // patience is how long things may take, as flags say it.

@@ -106,3 +106,9 @@ func short(id string) string {
 	}
 	return id[:12]
 }
+
+// Age is how long something has been there, in a word.
+func Age(d time.Duration) string { return age(d) }
+
+// Bytes is a size in a word.
+func Bytes(n int64) string { return size(n) }

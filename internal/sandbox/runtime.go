@@ -85,6 +85,12 @@ type Facts struct {
 	// Image is the image that is the root; empty when that is this machine's
 	// own system.
 	Image string `json:"image,omitempty"`
+	// ImageEnv are the variables that the image gives its programs, K=V, and
+	// ImageUser is what it calls them, if anything.
+	ImageEnv  []string `json:"-"`
+	ImageUser string   `json:"-"`
+	// Prepare are commands that the image asks to run once the tree is there.
+	Prepare [][]string `json:"-"`
 	// Notes are weaknesses of this host that a person should know of.
 	Notes []string `json:"notes,omitempty"`
 }

@@ -2,6 +2,7 @@ package service
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,7 +30,14 @@ func (x *session) runAgent(ctx context.Context) ending {
 		x.net.egress.learn()
 	}
 	s, plan := x.svc, x.chk.plan
-	x.env = merge(s.baseEnv(agentHome, x.box.Facts().ToolPath, x.chk.identity), networkEnv(x.opts.Name), x.net.trust, x.chk.secretEnv, x.chk.env, plan.Env)
+	has := x.box.Facts()
+	user := x.chk.identity
+	user.Name = cmp.Or(has.ImageUser, user.Name)
+	x.env = merge(imageEnv(has.ImageEnv), s.baseEnv(agentHome, has.ToolPath, user), networkEnv(x.opts.Name), x.net.trust, x.chk.secretEnv, x.chk.env, plan.Env)
+	timeout := after(x.opts.Timeout)
+	if end := x.prepare(ctx, has.Prepare, timeout); end.outcome != "" {
+		return end
+	}
 	out := agent.NewCollector(x.chk.adapter.Transcript(), x.collect)
 	ctx, kill := context.WithCancel(ctx)
 	defer kill()
@@ -46,7 +54,7 @@ func (x *session) runAgent(ctx context.Context) ending {
 	broken, forget := x.watchProtections()
 	defer forget()
 	v := &supervisor{
-		proc: proc, kill: kill, timeout: after(x.opts.Timeout), asked: x.opts.Control.asked(), broken: broken,
+		proc: proc, kill: kill, timeout: timeout, asked: x.opts.Control.asked(), broken: broken,
 		hopeless: func() bool { return out.Result().NeedsAuth },
 	}
 	end := v.watch()

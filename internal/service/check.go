@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"agentprocess/internal/agent"
+	"agentprocess/internal/image"
 	"agentprocess/internal/policy"
 	"agentprocess/internal/proxy"
 	"agentprocess/internal/sandbox"
@@ -51,7 +52,9 @@ func (s *Service) check(ctx context.Context, o StartOptions) (*checked, error) {
 	}
 	var host sync.WaitGroup // looked at beside the repository
 	var unusable error
-	host.Go(func() { c.chosen, unusable = s.choose(ctx, o.Backend) })
+	if o.Backend.Image != image.Project { // which is known at the end
+		host.Go(func() { c.chosen, unusable = s.choose(ctx, o.Backend) })
+	}
 	c.base, err = c.repo.Resolve(ctx, o.Base)
 	host.Wait()
 	if err != nil {
@@ -109,7 +112,7 @@ func (s *Service) check(ctx context.Context, o StartOptions) (*checked, error) {
 		c.notices = append(c.notices, fmt.Sprintf(
 			"the base is %d commits behind %s as last fetched: start from it with --base %s", c.base.Behind, c.base.Upstream, c.base.Upstream))
 	}
-	return c, nil
+	return c, s.chooseProject(ctx, o, c)
 }
 
 // takeUp finds out where the agent starts: at the base, if the name is free, or

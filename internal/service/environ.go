@@ -62,6 +62,17 @@ func (s *Service) baseEnv(home, toolPath string, user sandbox.Identity) []string
 	return env
 }
 
+// imageEnv is what of an image's variables its programs keep: not who and where
+// they are, nor what steers an agent or its way out.
+func imageEnv(env []string) []string {
+	return slices.DeleteFunc(slices.Clone(env), func(kv string) bool {
+		name, _, _ := strings.Cut(kv, "=")
+		upper := strings.ToUpper(name)
+		return !validVariable(name) || slices.Contains([]string{"PATH", "HOME", "USER", "LOGNAME", "SHELL", "HOSTNAME", "PWD", "TMPDIR"}, upper) ||
+			strings.HasSuffix(upper, "_PROXY") || strings.HasPrefix(upper, "ANTHROPIC_") || strings.HasPrefix(upper, "CLAUDE") || strings.HasPrefix(upper, "AGENT_PROCESS")
+	})
+}
+
 // networkEnv points at the gateway those tools that ask for a proxy; the
 // others are redirected to it anyway. What is in the sandbox itself, which is
 // all that its own names and addresses are, is not for the gateway.

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"agentprocess/internal/config"
+	"agentprocess/internal/image"
 	"agentprocess/internal/inspect"
 	"agentprocess/internal/preset"
 	"agentprocess/internal/projecthook"
@@ -42,6 +43,7 @@ type supplied struct {
 	trusted, untrusted []trust.Item
 	imports            inspect.Policy // what it is stricter about when work comes home
 	presets            *presets       // what the lines preset:NAME stand for
+	unread             error          // why what says how the image is made cannot be read
 }
 
 // supplied looks at what the base commit brings along, and at what of it a
@@ -53,7 +55,7 @@ func (s *Service) supplied(ctx context.Context, repo *workspace.Repository, base
 		if !strings.Contains(path, "/") && slices.Contains(locks, path) {
 			there = append(there, path)
 		}
-		return path == importFile || trust.Wanted(path)
+		return path == importFile || trust.Wanted(path) || image.Wanted(path)
 	})
 	if err != nil {
 		return nil, err
@@ -77,6 +79,11 @@ func (s *Service) supplied(ctx context.Context, repo *workspace.Repository, base
 	sup.presets.locks = there
 	if named != nil {
 		items = append(items, *named)
+	}
+	if recipe, found, err := s.imageFiles(ctx, repo, base, list); err != nil {
+		sup.unread = err
+	} else if found {
+		items = append(items, recipe)
 	}
 	sup.trusted, sup.untrusted, err = s.trustBook().Check(repo.CommonDir, items)
 	return sup, err
@@ -107,6 +114,9 @@ func (p *supplied) item(kind trust.Kind) (item trust.Item, trusted, ok bool) {
 func (p *supplied) notices() []string {
 	var names []string
 	for _, i := range p.untrusted {
+		if i.Kind == trust.KindImage {
+			continue // it does nothing until somebody asks for it, who is told then
+		}
 		name := string(i.Kind)
 		if i.Kind == trust.KindPolicy {
 			name += " (what it forbids holds)"

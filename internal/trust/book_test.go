@@ -198,7 +198,7 @@ func TestKindsAreAllFound(t *testing.T) {
 		got = append(got, i.Kind)
 	}
 	// Those stand in no file of their own.
-	want := slices.DeleteFunc(trust.Kinds(), func(k trust.Kind) bool { return k == trust.KindRegistries })
+	want := slices.DeleteFunc(trust.Kinds(), func(k trust.Kind) bool { return k == trust.KindRegistries || k == trust.KindImage })
 	if !slices.Equal(got, want) {
 		t.Errorf("kinds = %q", got)
 	}

@@ -58,6 +58,9 @@ func describe(k Kind, files []File) []string {
 			l.hook(f)
 		case KindPolicy, KindAllowlist, KindRegistries:
 			l.text(f)
+		case KindImage:
+			l.add("%s: %d bytes", show(f.Path), len(f.Data))
+			l.text(f)
 		case KindMCP:
 			l.mcp(f)
 		case KindSettings:

@@ -18,6 +18,7 @@ const (
 	KindPolicy       Kind = "policy"        // .agent-process/policy.toml
 	KindAllowlist    Kind = "allowlist"     // .agent-process/allowlist
 	KindRegistries   Kind = "registries"    // hosts that lockfiles and clients' settings name for presets
+	KindImage        Kind = "image"         // .agent-process/Dockerfile or devcontainer.json, and what that names
 	KindMCP          Kind = "mcp"           // .mcp.json: servers that are started for the agent
 	KindSettings     Kind = "settings"      // .claude/settings*.json and the scripts in .claude/hooks
 	KindSkills       Kind = "skills"        // .claude/skills, at any depth
@@ -30,7 +31,7 @@ const (
 // Kinds are all kinds, in the order in which they are shown.
 func Kinds() []Kind {
 	return []Kind{
-		KindHooks, KindPolicy, KindAllowlist, KindRegistries, KindMCP, KindSettings, KindSkills, KindAgents, KindCommands,
+		KindHooks, KindPolicy, KindAllowlist, KindRegistries, KindImage, KindMCP, KindSettings, KindSkills, KindAgents, KindCommands,
 		KindOutputStyles, KindPlugins,
 	}
 }
@@ -160,6 +161,13 @@ func Registries(lines []string) Item {
 	lines = slices.Compact(lines)
 	files := []File{{Path: registriesPath, Mode: modeRegular | 0o644, Data: []byte(strings.Join(lines, "\n") + "\n")}}
 	return Item{Kind: KindRegistries, Files: files, Hash: hash(files), Lines: describe(KindRegistries, files)}
+}
+
+// Image is the item of files that say how the image of a project is made; which
+// they are, one of them says.
+func Image(files []File) Item {
+	files = slices.SortedFunc(slices.Values(files), func(a, b File) int { return strings.Compare(a.Path, b.Path) })
+	return Item{Kind: KindImage, Files: files, Hash: hash(files), Lines: describe(KindImage, files)}
 }
 
 // registriesPath names what no file of the tree is.

@@ -3,6 +3,7 @@ package workspace
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -68,6 +69,7 @@ type treeLister struct {
 	files []TreeFile
 	ids   []string // of files
 	rest  []byte   // an entry that has not ended
+	most  int      // files; 0 is maxTreeFiles
 	err   error
 }
 
@@ -109,8 +111,8 @@ func (l *treeLister) entry(e string) error {
 	if err != nil {
 		return fmt.Errorf("tree entry %q: %w", e, err)
 	}
-	if len(l.files) == maxTreeFiles {
-		return tooMuch(fmt.Errorf("%q is one of more than %d files", path, maxTreeFiles))
+	if most := cmp.Or(l.most, maxTreeFiles); len(l.files) == most {
+		return tooMuch(fmt.Errorf("%q is one of more than %d files", path, most))
 	}
 	l.files, l.ids = append(l.files, TreeFile{Path: path, Mode: uint32(mode)}), append(l.ids, f[2])
 	return nil

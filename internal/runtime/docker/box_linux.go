@@ -45,6 +45,9 @@ func (r *Runtime) start(ctx context.Context, e *engine, spec sandbox.Spec) (_ sa
 	if err != nil {
 		return nil, err
 	}
+	if img.user != "" {
+		spec.Identity.Name = img.user
+	}
 	dir := r.boxDir(spec.ID)
 	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
 		return nil, fmt.Errorf("make state directory: %w", err)
@@ -54,7 +57,7 @@ func (r *Runtime) start(ctx context.Context, e *engine, spec sandbox.Spec) (_ sa
 	} else if err != nil {
 		return nil, fmt.Errorf("make state directory: %w", err)
 	}
-	l := &life{engine: e, name: namePrefix + spec.ID, dir: dir, path: img.path(), ctx: context.WithoutCancel(ctx), done: make(chan struct{})}
+	l := &life{engine: e, name: namePrefix + spec.ID, dir: dir, image: img, ctx: context.WithoutCancel(ctx), done: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			l.End()
@@ -65,7 +68,7 @@ func (r *Runtime) start(ctx context.Context, e *engine, spec sandbox.Spec) (_ sa
 }
 
 // startIn makes it, with its directory at hand.
-func (r *Runtime) startIn(ctx context.Context, l *life, img *image, spec sandbox.Spec) (sandbox.Sandbox, error) {
+func (r *Runtime) startIn(ctx context.Context, l *life, img *rootImage, spec sandbox.Spec) (sandbox.Sandbox, error) {
 	e := l.engine
 	control, err := listen(filepath.Join(l.dir, "control"))
 	if err != nil {
@@ -141,7 +144,7 @@ func (r *Runtime) newBox(l *life, spec sandbox.Spec, report *pidone.Report, sock
 	e := l.engine
 	limits := e.withDefaults(spec.Limits)
 	has := report.Complete(sandbox.Facts{
-		Runtime: r.Name(), Rootless: e.rootless(), LimitedBy: e.limitedBy(limits), ToolPath: l.path, Image: r.config.Image,
+		Runtime: r.Name(), Rootless: e.rootless(), LimitedBy: e.limitedBy(limits), ToolPath: l.image.path(), Image: r.config.Image, ImageEnv: l.image.env, ImageUser: l.image.user, Prepare: l.image.commands,
 	})
 	for _, limit := range []string{"memory", "pids"} {
 		if has.LimitedBy[limit] == "" {

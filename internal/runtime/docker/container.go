@@ -2,6 +2,7 @@ package docker
 
 import (
 	"cmp"
+	"net/netip"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -63,7 +64,7 @@ func (e *engine) limitedBy(l sandbox.Limits) map[string]string {
 }
 
 // createOptions are the whole container of a sandbox.
-func (r *Runtime) createOptions(e *engine, img *image, spec sandbox.Spec, p plan, dir string) (client.ContainerCreateOptions, error) {
+func (r *Runtime) createOptions(e *engine, img *rootImage, spec sandbox.Spec, p plan, dir string) (client.ContainerCreateOptions, error) {
 	profile, err := e.profile(dir)
 	if err != nil {
 		return client.ContainerCreateOptions{}, err
@@ -90,6 +91,9 @@ func (r *Runtime) createOptions(e *engine, img *image, spec sandbox.Spec, p plan
 			Memory:  limits.MemoryBytes, MemorySwap: limits.MemoryBytes, PidsLimit: &limits.PIDs, NanoCPUs: int64(limits.CPUs * 1e9),
 		},
 	}
+	if r.joined { // they have its names
+		host.DNS = []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1})}
+	}
 	if e.rootless() {
 		host.UsernsMode = container.UsernsMode(e.userns(spec.Identity))
 	}
@@ -101,7 +105,7 @@ func (r *Runtime) createOptions(e *engine, img *image, spec sandbox.Spec, p plan
 			// The image's own would reach PID 1's Go runtime.
 			Env:         []string{"GODEBUG=asyncpreemptoff=1", "GOMAXPROCS=2", "GOTRACEBACK=none", "GOGC=", "GOMEMLIMIT="},
 			Healthcheck: &container.HealthConfig{Test: []string{"NONE"}}, StopSignal: "SIGKILL",
-			Labels: map[string]string{LabelRun: spec.ID}, NetworkDisabled: true,
+			Labels: map[string]string{LabelRun: spec.ID}, NetworkDisabled: !r.joined,
 		},
 		HostConfig: host,
 	}, nil

@@ -25,6 +25,8 @@ type dialect struct {
 	// a name, and gives them to the container's first user, so that PID 1 has to
 	// give them back. A bind with options is none of these.
 	ownVolumes bool
+	// joinsByPath says that a build joins a network namespace by its path.
+	joinsByPath bool
 	// badTarget are characters that its API cannot have in a mount's paths.
 	badTarget string
 	// boundFiles says that its default for open files may be more than its
@@ -44,7 +46,7 @@ func dialects() map[Kind]dialect {
 			install: "install Podman (Debian: apt-get install podman) and start its API: systemctl --user start podman.socket",
 			runs:    "podman info", get: "podman pull",
 			userns: func(sandbox.Identity) string { return "keep-id" },
-			logs:   "none", profileFile: true, maskOption: true, ownVolumes: true, badTarget: ",\"", boundFiles: true,
+			logs:   "none", profileFile: true, maskOption: true, ownVolumes: true, joinsByPath: true, badTarget: ",\"", boundFiles: true,
 		},
 	}
 }

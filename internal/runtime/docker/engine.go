@@ -13,6 +13,7 @@ import (
 	"github.com/moby/moby/api/types/system"
 	"github.com/moby/moby/client"
 
+	"agentprocess/internal/image"
 	"agentprocess/internal/sandbox"
 )
 
@@ -26,14 +27,16 @@ type engine struct {
 	info  system.Info
 
 	mu     sync.Mutex
-	images map[string]*image
+	images map[string]*rootImage
 }
 
-// image is what an image says of itself, as far as it matters.
-type image struct {
-	id      string
-	env     []string
-	volumes []string
+// rootImage is what an image says of itself, as far as it matters.
+type rootImage struct {
+	id       string
+	env      []string
+	volumes  []string
+	user     string     // what agents are called
+	commands [][]string // to run once the tree is there
 }
 
 // connect reaches the engine, once.
@@ -65,7 +68,7 @@ func dial(ctx context.Context, kind Kind, host string) (*engine, error) {
 	if err != nil {
 		return nil, sandbox.Fail(sandbox.CodeRuntime, fmt.Errorf("%s at %s: %w", kind, host, err), d.install)
 	}
-	e := &engine{Client: cli, dialect: d, kind: kind, host: host, local: strings.HasPrefix(host, "unix://"), images: map[string]*image{}}
+	e := &engine{Client: cli, dialect: d, kind: kind, host: host, local: strings.HasPrefix(host, "unix://"), images: map[string]*rootImage{}}
 	info, err := cli.Info(ctx, client.InfoOptions{})
 	if err != nil {
 		err = errors.Join(err, cli.Close())
@@ -98,7 +101,7 @@ func (e *engine) rootless() bool {
 
 // image looks at an image, once. It is never pulled here: what an agent runs in
 // is a person's choice, and fetched where a person sees it.
-func (e *engine) image(ctx context.Context, name string) (*image, error) {
+func (e *engine) image(ctx context.Context, name string) (*rootImage, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if img, ok := e.images[name]; ok {
@@ -114,7 +117,7 @@ func (e *engine) image(ctx context.Context, name string) (*image, error) {
 	if err != nil {
 		return nil, sandbox.Fail(sandbox.CodeRuntime, fmt.Errorf("image %q: %w", name, err), "")
 	}
-	img := &image{id: got.ID}
+	img := &rootImage{id: got.ID}
 	if c := got.Config; c != nil {
 		img.env = c.Env
 		for dir := range c.Volumes {
@@ -122,13 +125,21 @@ func (e *engine) image(ctx context.Context, name string) (*image, error) {
 				img.volumes = append(img.volumes, dir)
 			}
 		}
+		img.user = c.Labels[image.LabelUser]
+		commands, err := image.ReadCommands(c.Labels[image.LabelCommands])
+		if err != nil {
+			return nil, sandbox.Fail(sandbox.CodeRuntime, fmt.Errorf("image %q: %w", name, err), "build it again")
+		}
+		for _, command := range commands {
+			img.commands = append(img.commands, command)
+		}
 	}
 	e.images[name] = img
 	return img, nil
 }
 
 // path is the PATH of an image.
-func (i *image) path() string {
+func (i *rootImage) path() string {
 	for _, kv := range i.env {
 		if v, ok := strings.CutPrefix(kv, "PATH="); ok && v != "" {
 			return v

@@ -23,7 +23,7 @@ type life struct {
 	engine *engine
 	name   string
 	dir    string
-	path   string // PATH of the image
+	image  *rootImage
 	// volumes were made beforehand.
 	volumes []string
 	ctx     context.Context // of the start, without its end

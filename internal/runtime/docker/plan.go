@@ -75,7 +75,7 @@ type planner struct {
 
 // newPlan turns a spec into mounts. What has to lie on the host for them is
 // written below dir, which is the box's own.
-func (r *Runtime) newPlan(e *engine, img *image, spec sandbox.Spec, dir string) (plan, error) {
+func (r *Runtime) newPlan(e *engine, img *rootImage, spec sandbox.Spec, dir string) (plan, error) {
 	p := &planner{plan: plan{tmpfs: map[string]string{}}, spec: spec, dir: dir, labels: map[string]string{LabelRun: spec.ID}, userns: e.rootless(), owned: e.ownVolumes}
 	p.memory("/tmp", sizeTmp, false)
 	p.memory("/var/tmp", sizeVarTmp, false)

@@ -24,6 +24,7 @@ type Runtime struct {
 	idmaps namespaces
 	mu     sync.Mutex
 	engine *engine
+	joined bool // its network is for other containers, too
 }
 
 var _ sandbox.Runtime = (*Runtime)(nil)

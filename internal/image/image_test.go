@@ -20,8 +20,12 @@ func TestDockerfileIsSentAsItWasUnderstood(t *testing.T) {
 		{"variables of FROM", "ARG V=2\nARG R=reg.example/x\nFROM ${R}:${V} AS One\nFROM one\nFROM ${NONE:-b}\n", "ARG V=2\nARG R=reg.example/x\nFROM reg.example/x:2 AS One\nFROM one\nFROM b\n", []string{"reg.example/x:2", "b"}, false},
 		{"given from outside", "ARG V=1\nFROM a:$V\n", "ARG V=1\nFROM a:given\n", []string{"a:given"}, false},
 		{"platform of this machine", "FROM --platform=$BUILDPLATFORM a\n", "FROM a\n", []string{"a"}, false},
-		{"copies from stages and images", "FROM scratch AS s\nCOPY --from=s /x /x\nCOPY --from=0 /x /x\nCOPY --from=tool:1 --chown=1:1 /x /x\n",
-			"FROM scratch AS s\nCOPY --from=s /x /x\nCOPY --from=0 /x /x\nCOPY --from=tool:1 --chown=1:1 /x /x\n", []string{"tool:1"}, false},
+		{
+			"copies from stages and images", "FROM scratch AS s\nCOPY --from=s /x /x\nCOPY --from=0 /x /x\nCOPY --from=tool:1 --chown=1:1 /x /x\n",
+			"FROM scratch AS s\nCOPY --from=s /x /x\nCOPY --from=0 /x /x\nCOPY --from=tool:1 --chown=1:1 /x /x\n",
+			[]string{"tool:1"},
+			false,
+		},
 		{"copies from the tree", "from a\r\ncopy x /x\r\n", "FROM a\nCOPY x /x\n", []string{"a"}, true},
 		{"a shift is no here-document", "FROM a\nRUN echo $((1 << 2)) <<< x\n", "FROM a\nRUN echo $((1 << 2)) <<< x\n", []string{"a"}, false},
 	}
@@ -178,24 +182,24 @@ func TestFeatureOptionsAreWordsOfAShell(t *testing.T) {
 
 // The key changes with whatever goes into an image, and with nothing else.
 func TestKey(t *testing.T) {
-	make := func(text string) image.Recipe {
+	read := func(text string) image.Recipe {
 		r, err := container(text)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return r
 	}
-	r := make(`{"image": "a"}`)
+	r := read(`{"image": "a"}`)
 	key := r.Key([]string{"id"}, "tree")
-	if again := make(`{"image": "a", "name": "x"}`).Key([]string{"id"}, "another tree"); again != key {
+	if again := read(`{"image": "a", "name": "x"}`).Key([]string{"id"}, "another tree"); again != key {
 		t.Error("a name, or a tree from which nothing is copied, made another image")
 	}
 	for _, other := range []string{
-		make(`{"image": "a"}`).Key([]string{"other"}, "tree"),
-		make(`{"image": "a", "remoteUser": "u"}`).Key([]string{"id"}, "tree"),
-		make(`{"image": "a", "postCreateCommand": "x"}`).Key([]string{"id"}, "tree"),
-		make(`{"image": "a", "containerEnv": {"A": "b"}}`).Key([]string{"id"}, "tree"),
-		make(`{"image": "a", "mounts": ["type=volume,target=/c"]}`).Key([]string{"id"}, "tree"),
+		read(`{"image": "a"}`).Key([]string{"other"}, "tree"),
+		read(`{"image": "a", "remoteUser": "u"}`).Key([]string{"id"}, "tree"),
+		read(`{"image": "a", "postCreateCommand": "x"}`).Key([]string{"id"}, "tree"),
+		read(`{"image": "a", "containerEnv": {"A": "b"}}`).Key([]string{"id"}, "tree"),
+		read(`{"image": "a", "mounts": ["type=volume,target=/c"]}`).Key([]string{"id"}, "tree"),
 	} {
 		if other == key {
 			t.Error("what differs has the same key")

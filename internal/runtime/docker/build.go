@@ -202,7 +202,7 @@ func (r *Runtime) Images(ctx context.Context) ([]image.Built, error) {
 			Created: time.Unix(i.Created, 0).UTC(), Bytes: i.Size,
 		}
 		if len(i.RepoTags) > 0 {
-			b.Tag = strings.TrimPrefix(i.RepoTags[0], "localhost/") // Podman's
+			b.Tag = strings.TrimPrefix(strings.TrimPrefix(i.RepoTags[0], "localhost/"), "docker.io/") // Podman's
 		}
 		all = append(all, b)
 	}

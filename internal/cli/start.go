@@ -59,7 +59,8 @@ and keeps its work too.` + exitStatus(
 			exitRepository,
 			"\n  15  a line of an allowlist is wrong",
 			"\n  16  the sandbox could not be proved closed",
-			"\n  18  the agent's program is not there"),
+			"\n  18  the agent's program is not there",
+			"\n  20  held: its work is on the branch, but for what was kept out; see `agent-process release`"),
 		Example: `  agent-process start docs "Add documentation to the main.go file"
   agent-process start deps "Update the dependencies" --allow registry.example.com
   agent-process start fmt --agent exec -- gofmt -w .`,

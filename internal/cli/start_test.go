@@ -162,6 +162,7 @@ func TestOutcomeError(t *testing.T) {
 		{sandbox.OutcomeTimedOut, 7},
 		{sandbox.OutcomePolicyBroken, 8},
 		{sandbox.OutcomeOutOfMemory, 9},
+		{sandbox.OutcomeHeld, 20},
 		{"", 1},
 	}
 	for _, tt := range tests {

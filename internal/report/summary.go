@@ -116,13 +116,11 @@ func targets(list []Denial, name func(Denial) string) string {
 }
 
 // Next are the commands that make sense after a run. They are made of the
-// name, which was validated, and commit ids, so that they can be typed as they
-// stand.
+// name, which was validated, so that they can be typed as they stand.
 func Next(r sandbox.Run) []string {
 	if sandbox.ValidateName(r.Name) != nil {
 		return nil
 	}
-	show, branch := "agent-process show "+r.Name, sandbox.BranchPrefix+r.Name
 	var held []string
 	if r.Held > 0 {
 		held = []string{"agent-process release " + r.Name}
@@ -130,14 +128,14 @@ func Next(r sandbox.Run) []string {
 	if r.Stat.Commits == 0 {
 		return append(held, "agent-process logs "+r.Name, "agent-process rm "+r.Name)
 	}
-	return append(held, "git diff "+short(r.Base)+"..."+branch, show, "git merge "+branch, "agent-process rm "+r.Name)
+	return append(held, "agent-process review "+r.Name, "agent-process merge "+r.Name, "agent-process show "+r.Name, "agent-process rm "+r.Name)
 }
 
 func outcomeStyle(o sandbox.Outcome) term.Style {
 	switch o {
 	case sandbox.OutcomeDone:
 		return term.StyleGreen
-	case sandbox.OutcomeNoChanges, sandbox.OutcomeStopped:
+	case sandbox.OutcomeNoChanges, sandbox.OutcomeStopped, sandbox.OutcomeHeld:
 		return term.StyleYellow
 	default:
 		return term.StyleRed

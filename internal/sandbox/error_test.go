@@ -46,7 +46,7 @@ func TestExitStatusesDiffer(t *testing.T) {
 		seen[status] = what
 	}
 	for _, o := range []Outcome{
-		OutcomeDone, OutcomeNoChanges, OutcomeChecksFailed, OutcomeFailed, OutcomeStopped, OutcomeTimedOut, OutcomePolicyBroken, OutcomeOutOfMemory,
+		OutcomeDone, OutcomeNoChanges, OutcomeChecksFailed, OutcomeFailed, OutcomeStopped, OutcomeTimedOut, OutcomePolicyBroken, OutcomeOutOfMemory, OutcomeHeld,
 	} {
 		add(o.ExitStatus(), string(o))
 	}

@@ -28,6 +28,8 @@ const (
 	OutcomeTimedOut     Outcome = "timed-out"
 	OutcomePolicyBroken Outcome = "policy-broken"
 	OutcomeOutOfMemory  Outcome = "out-of-memory"
+	// OutcomeHeld is done, but for what was kept out of the repository.
+	OutcomeHeld Outcome = "held"
 )
 
 // ExitStatus is the exit status of `start` for the outcome.
@@ -49,6 +51,8 @@ func (o Outcome) ExitStatus() int {
 		return 8
 	case OutcomeOutOfMemory:
 		return 9
+	case OutcomeHeld:
+		return 20
 	default:
 		return 1
 	}

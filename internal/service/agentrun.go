@@ -148,6 +148,8 @@ func (f facts) outcome() (sandbox.Outcome, string) {
 		return sandbox.OutcomeFailed, fmt.Sprintf("the agent ended with exit status %d", f.end.exit.Code)
 	case len(f.checks) > 0:
 		return sandbox.OutcomeChecksFailed, fmt.Sprintf("failed: %q", f.checks)
+	case holds(f.held):
+		return sandbox.OutcomeHeld, "the inspection kept some of it out of the repository"
 	case f.commits == 0:
 		return sandbox.OutcomeNoChanges, "the agent changed nothing that can be committed"
 	default:

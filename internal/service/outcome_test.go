@@ -8,12 +8,15 @@ import (
 	"agentprocess/internal/agent"
 	"agentprocess/internal/audit"
 	"agentprocess/internal/sandbox"
+	"agentprocess/internal/workspace"
 )
 
 func TestOutcome(t *testing.T) {
 	ended := func(code int) ending { return ending{exit: sandbox.Exit{Code: code}} }
 	stopped := ending{exit: sandbox.Exit{Code: 137}, outcome: sandbox.OutcomeStopped, reason: "stopped by a person"}
 	broken := errors.New("disk full")
+	cut := &workspace.Held{Tip: "x", Cut: []workspace.HeldFile{{Path: ".env"}}}
+	strays := &workspace.Held{Tip: "x", Scope: []string{"docs"}, Commits: []workspace.HeldCommit{{ID: "x", Count: 1}}}
 	tests := []struct {
 		name   string
 		facts  facts
@@ -22,6 +25,11 @@ func TestOutcome(t *testing.T) {
 	}{
 		{"work was done", facts{end: ended(0), commits: 1}, sandbox.OutcomeDone, ""},
 		{"nothing was done", facts{end: ended(0)}, sandbox.OutcomeNoChanges, "nothing that can be committed"},
+		{"some of it is held", facts{end: ended(0), commits: 1, held: cut}, sandbox.OutcomeHeld, "kept some of it out"},
+		{"all of it is held", facts{end: ended(0), held: cut}, sandbox.OutcomeHeld, "kept some of it out"},
+		{"a check fails, and some of it is held", facts{end: ended(0), commits: 1, held: cut, checks: []string{"make test"}}, sandbox.OutcomeChecksFailed, "make test"},
+		{"commits leave the scope", facts{end: ended(0), commits: 1, held: strays}, sandbox.OutcomePolicyBroken, "outside --scope"},
+		{"it was to be rebased, and was not", facts{end: ended(0), commits: 1, unresolved: "nothing of its work is left"}, sandbox.OutcomeFailed, "not resolved: nothing of its work is left"},
 		{"a check fails", facts{end: ended(0), commits: 1, checks: []string{"make test"}}, sandbox.OutcomeChecksFailed, `["make test"]`},
 		{"a check fails without work", facts{end: ended(0), checks: []string{"make test"}}, sandbox.OutcomeChecksFailed, "make test"},
 		{"the agent fails", facts{end: ended(2), commits: 1}, sandbox.OutcomeFailed, "exit status 2"},

@@ -154,7 +154,7 @@ func (x *session) endRebase(ctx context.Context, f facts, unfinished bool) (why 
 			why = err.Error()
 		}
 	}
-	if outcome, _ := f.outcome(); why == "" && outcome == sandbox.OutcomeDone {
+	if outcome, _ := f.outcome(); why == "" && (outcome == sandbox.OutcomeDone || outcome == sandbox.OutcomeHeld) {
 		if err := x.sign(ctx); err != nil {
 			x.warn("%v", err)
 		}

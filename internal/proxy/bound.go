@@ -33,7 +33,8 @@ type Credential struct {
 
 	given, real string      // what carries it, inside and outside
 	where       *policy.Set // of Rules; nil when there are none
-	forms       []string    // how a host may echo it
+	masked      *echoed     // how a host may echo it and those before it
+	withdrawn   bool        // it is there no more
 }
 
 // framing are headers that say where a request goes and how it is cut; they
@@ -69,7 +70,10 @@ func (c Credential) validate() (Credential, error) {
 	if len(c.Rules) > 0 {
 		c.where = policy.NewSet(c.Rules)
 	}
-	c.forms = echoes(c.Secret.Reveal(), c.User)
+	if c.masked == nil {
+		c.masked = &echoed{}
+	}
+	c.masked.add(echoes(c.Secret.Reveal(), c.User))
 	return c, nil
 }
 

@@ -122,7 +122,7 @@ func (v *visit) judge() (d *denied) {
 		return d
 	}
 	set := s.policy.Load()
-	v.opened = len(s.opened[v.host]) > 0 || set.Inspects(v.host, v.port)
+	v.opened = len(s.credentialsOf(v.host)) > 0 || set.Inspects(v.host, v.port)
 	if v.port == 443 || v.port == 80 {
 		q.Scheme = policy.SchemeTCP
 		v.raw = !v.opened && set.Decide(q).Allowed()
@@ -162,7 +162,7 @@ func (v *visit) serve(ctx context.Context) {
 	switch {
 	case v.raw:
 		discard(v.relay(ctx, nil))
-	case v.port == 443 || len(v.server.opened[v.host]) > 0:
+	case v.port == 443 || len(v.server.credentialsOf(v.host)) > 0:
 		v.serveTLS(ctx)
 	case v.port == 80 || v.opened:
 		v.serveWeb(ctx)

@@ -42,7 +42,10 @@ func (s *Server) swap(req *http.Request, to destination) *denied {
 		if c == nil {
 			return foreign("the "+name+" header", to.host)
 		}
-		if !c.usable(req, to) {
+		switch {
+		case c.withdrawn:
+			return takenBack("the "+name+" header", to)
+		case !c.usable(req, to):
 			return elsewhere("the "+name+" header", to)
 		}
 	}
@@ -69,6 +72,8 @@ func swapsQuery(req *http.Request, to destination) *denied {
 		switch {
 		case at >= 0 && (name != to.opened[at].Query || value != to.opened[at].Placeholder || strings.Contains(req.URL.RawQuery, ";")):
 			return foreign(what, to.host)
+		case at >= 0 && to.opened[at].withdrawn:
+			return takenBack(what, to)
 		case at >= 0 && !to.opened[at].usable(req, to):
 			return elsewhere(what, to)
 		case at < 0 && slices.Contains(credentialParameters(), strings.ToLower(name)):

@@ -123,7 +123,7 @@ func (s *Server) judge(req *http.Request, f *flow, r request) (destination, *den
 	if _, d := s.use(f, to.asked); d != nil {
 		return to, d
 	}
-	opened := s.opened[to.host]
+	opened := s.credentialsOf(to.host)
 	if to.scheme == "https" {
 		to.opened = opened
 	} else if len(opened) > 0 {

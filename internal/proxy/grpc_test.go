@@ -50,6 +50,7 @@ func (bare) Name() string { return "bare" }
 
 // echoUnary answers with what it was sent and by whom, or with the status that
 // was asked for.
+//
 //nolint:revive // grpc.MethodHandler puts the context there
 func echoUnary(_ any, ctx context.Context, decode func(any) error, _ grpc.UnaryServerInterceptor) (any, error) {
 	var in []byte

@@ -56,8 +56,8 @@ func mask(header http.Header, credentials []Credential) {
 		for i, value := range values {
 			for _, c := range credentials {
 				value = strings.ReplaceAll(value, c.Secret.Reveal(), c.Placeholder)
-				for _, form := range c.forms {
-					value = strings.ReplaceAll(value, form, stars(form))
+				for _, form := range c.masked.all() {
+					value = strings.ReplaceAll(value, string(form), stars(form))
 				}
 			}
 			values[i] = value
@@ -65,7 +65,7 @@ func mask(header http.Header, credentials []Credential) {
 	}
 }
 
-func stars(form string) string { return strings.Repeat("*", len(form)) }
+func stars(form []byte) string { return strings.Repeat("*", len(form)) }
 
 // legible asks a host that holds secrets of ours to answer whole and in the
 // clear, so that an echo can be seen whatever way it comes.
@@ -80,21 +80,15 @@ var errCoding = errors.New("the response is compressed in a way that cannot be l
 
 // shroud masks secrets in a response's body. What is masked keeps its length.
 func shroud(res *http.Response, credentials []Credential) error {
-	var forms [][]byte
-	for _, c := range credentials {
-		for _, form := range c.forms {
-			forms = append(forms, []byte(form))
-		}
-	}
-	if len(forms) == 0 || res.Body == nil || res.Body == http.NoBody {
+	if len(credentials) == 0 || res.Body == nil || res.Body == http.NoBody {
 		return nil
 	}
 	if err := decode(res); err != nil {
 		return err
 	}
-	m := &masker{src: res.Body, forms: forms}
-	for _, form := range forms {
-		m.longest = max(m.longest, len(form))
+	m := &masker{src: res.Body}
+	for _, c := range credentials {
+		m.lists = append(m.lists, c.masked)
 	}
 	res.Body = m
 	if w, ok := m.src.(io.Writer); ok { // what was HTTP, and is a websocket
@@ -149,13 +143,12 @@ func (u *unzipped) Close() error { return u.src.Close() }
 // masker is a body in which secrets are stars. It holds back only what may be
 // the beginning of one, so that a stream is as quick as without.
 type masker struct {
-	src     io.ReadCloser
-	forms   [][]byte
-	longest int
-	buf     []byte
-	ready   []byte // of buf: to be read
-	held    []byte // of buf, after ready: may be the beginning of a secret
-	err     error
+	src   io.ReadCloser
+	lists []*echoed
+	buf   []byte
+	ready []byte // of buf: to be read
+	held  []byte // of buf, after ready: may be the beginning of a secret
+	err   error
 }
 
 const maskBuffer = 16 << 10
@@ -178,20 +171,24 @@ func (m *masker) Close() error { return m.src.Close() }
 
 // fill reads once.
 func (m *masker) fill() {
-	if m.buf == nil {
-		m.buf = make([]byte, maskBuffer+m.longest)
+	buf, held := m.buf, m.held
+	if len(buf) < maskBuffer+len(held) {
+		buf = make([]byte, maskBuffer+len(held))
 	}
-	have := copy(m.buf, m.held)
+	have := copy(buf, held)
+	m.buf = buf
 	n, err := m.src.Read(m.buf[have:])
 	data := m.buf[:have+n]
-	for _, form := range m.forms {
-		for at := 0; ; at += len(form) {
-			found := bytes.Index(data[at:], form)
-			if found < 0 {
-				break
+	for _, list := range m.lists {
+		for _, form := range list.all() {
+			for at := 0; ; at += len(form) {
+				found := bytes.Index(data[at:], form)
+				if found < 0 {
+					break
+				}
+				at += found
+				copy(data[at:], stars(form))
 			}
-			at += found
-			copy(data[at:], stars(string(form)))
 		}
 	}
 	keep := 0
@@ -204,7 +201,15 @@ func (m *masker) fill() {
 // begun is how much at the end of data may be the beginning of a secret.
 func (m *masker) begun(data []byte) int {
 	most := 0
-	for _, form := range m.forms {
+	for _, list := range m.lists {
+		most = max(most, begins(data, list.all(), most))
+	}
+	return most
+}
+
+// begins is begun for one credential, if it is more than there is already.
+func begins(data []byte, forms [][]byte, most int) int {
+	for _, form := range forms {
 		for n := min(len(form)-1, len(data)); n > most; n-- {
 			if tail := data[len(data)-n:]; tail[0] == form[0] && bytes.HasPrefix(form, tail) {
 				most = n

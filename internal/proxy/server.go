@@ -28,8 +28,8 @@ type Server struct {
 	uses      uses
 	ids       atomic.Int64
 	names     *names
-	opened    map[string][]Credential // by host
-	authority *authority              // nil when nothing is opened
+	opened    atomic.Pointer[map[string][]Credential] // by host
+	authority *authority                              // nil when nothing is opened
 	transport versions
 	reverse   *httputil.ReverseProxy
 	slots     chan struct{} // one per connection
@@ -64,7 +64,6 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{
 		cfg:      cfg,
 		names:    newNames(),
-		opened:   map[string][]Credential{},
 		slots:    make(chan struct{}, cfg.Limits.Connections),
 		pipes:    newPipes(maxPipes),
 		refusals: make(chan struct{}, maxRefusals),
@@ -84,18 +83,20 @@ func New(cfg Config) (*Server, error) {
 // and those whose rules judge requests.
 func (s *Server) openHosts() error {
 	var open []policy.Rule
+	opened := map[string][]Credential{}
+	s.opened.Store(&opened)
 	for _, c := range s.cfg.Credentials {
 		c, err := c.validate()
 		if err != nil {
 			return err
 		}
-		if s.opened[c.Host] == nil {
+		if opened[c.Host] == nil {
 			open = append(open, policy.Rule{Name: c.Host})
 		}
-		s.opened[c.Host] = append(s.opened[c.Host], c)
+		opened[c.Host] = append(opened[c.Host], c)
 	}
 	for _, r := range s.cfg.Policy.Opened() {
-		if r.Wildcard || s.opened[r.Name] == nil {
+		if r.Wildcard || opened[r.Name] == nil {
 			open = append(open, r)
 		}
 	}

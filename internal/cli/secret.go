@@ -44,7 +44,9 @@ func newCmdSecretAdd(d *deps) *cobra.Command {
 		Short: "Add a secret, or replace it",
 		Long: `add keeps a secret for one or more hosts. Its value is read from standard input
 and stored, mode 0600; or it stays where it is, in a variable of yours, a file or
-what a command prints, and is looked up at each start.` + exitStatus("\n  11  the value is not there"),
+what a command prints, and is looked up at each start. Agents that run have what
+you replace it by within a second; a command is run again, by one run at a time,
+when a host answers 401.` + exitStatus("\n  11  the value is not there"),
 		Example: `  agent-process secret add npm-token --host registry.example.com --bearer < token.txt
   agent-process secret add forge --host git.example.com --basic x-access-token --from-env FORGE_TOKEN
   agent-process secret add maps --host maps.example.com --query key --from-command 'op read op://dev/maps/key'`,

@@ -28,6 +28,9 @@ func (s Secret) Reveal() string {
 // Empty reports whether there is no value.
 func (s Secret) Empty() bool { return s.Reveal() == "" }
 
+// Equal reports whether two are the same.
+func (s Secret) Equal(other Secret) bool { return s.Reveal() == other.Reveal() }
+
 // String implements fmt.Stringer.
 func (s Secret) String() string { return redacted }
 

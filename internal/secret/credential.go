@@ -31,6 +31,9 @@ const (
 	maxValue = 8 << 10
 )
 
+// SourceStored is the source of a credential that is stored.
+const SourceStored = "stored"
+
 // Lifetime is how long a token of `claude setup-token` lives.
 const Lifetime = 365 * 24 * time.Hour
 
@@ -40,7 +43,7 @@ type Credential struct {
 	Value policy.Secret
 	// Stored is when it was stored; zero when it comes from the environment.
 	Stored time.Time
-	// Source says where it comes from: "stored", or a variable's name.
+	// Source says where it comes from: SourceStored, or a variable's name.
 	Source string
 }
 

@@ -169,13 +169,14 @@ func (s Store) Put(n Named) error {
 	if err := s.prepare(); err != nil {
 		return fmt.Errorf("store secret: %w", err)
 	}
-	if err := writePrivate(s.namedFile(n.Name), data, s.UID); err != nil {
+	if err := writePrivate(s.NamedFile(n.Name), data, s.UID); err != nil {
 		return fmt.Errorf("store secret: %w", err)
 	}
 	return nil
 }
 
-func (s Store) namedFile(name string) string {
+// NamedFile is where a secret, or what is known of it, rests.
+func (s Store) NamedFile(name string) string {
 	return filepath.Join(s.Dir, namedPrefix+name+namedSuffix)
 }
 
@@ -202,8 +203,11 @@ func (s Store) Named(name string) (Named, error) {
 	return n.Check()
 }
 
+// ErrNoSecret is that there is no secret of a name.
+var ErrNoSecret = errors.New("there is no secret")
+
 func noSecret(name string) error {
-	return sandbox.Fail(sandbox.CodeCredential, fmt.Errorf("there is no secret %q", name),
+	return sandbox.Fail(sandbox.CodeCredential, fmt.Errorf("%w %q", ErrNoSecret, name),
 		"`agent-process secret list` shows those there are, `agent-process secret add` adds one")
 }
 
@@ -234,7 +238,7 @@ func (s Store) Forget(name string) error {
 	if !plainName(name) {
 		return noSecret(name)
 	}
-	err := os.Remove(s.namedFile(name))
+	err := os.Remove(s.NamedFile(name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return noSecret(name)
 	}

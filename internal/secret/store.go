@@ -43,6 +43,9 @@ type stored struct {
 	Stored  time.Time `json:"stored"`
 }
 
+// CredentialFile is where the credential rests.
+func (s Store) CredentialFile() string { return filepath.Join(s.Dir, credentialFile) }
+
 // CheckFile is where a Checker may remember what the API said.
 func (s Store) CheckFile() string { return filepath.Join(s.Dir, checkFile) }
 
@@ -96,7 +99,7 @@ func (s Store) Load() (Credential, error) {
 		return Credential{}, sandbox.Fail(sandbox.CodeCredential, fmt.Errorf("the stored credential: %w", err),
 			"log in again with `agent-process auth`")
 	}
-	c.Source = "stored"
+	c.Source = SourceStored
 	return c, nil
 }
 

@@ -71,6 +71,7 @@ func (s *Service) planClaude(ctx context.Context, o StartOptions, c *checked, re
 	c.credentials = []proxy.Credential{{
 		Host: c.plan.API.Host, Header: header, Prefix: prefix, Placeholder: placeholder, Secret: cred.Value,
 	}}
+	c.sources = s.agentSource(cred, placeholder, c.plan.API.Host)
 	return nil
 }
 

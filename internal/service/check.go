@@ -29,7 +29,8 @@ type checked struct {
 	plan     agent.Plan
 	// credentials are swapped in by the gateway; the agent has stand-ins.
 	credentials []proxy.Credential
-	env         []string // the person's --env, resolved
+	sources     []*source // where they rest
+	env         []string  // the person's --env, resolved
 	upstream    *proxy.Upstream
 	// secretEnv and files hold the placeholders of the person's secrets.
 	secretEnv    []string

@@ -43,6 +43,7 @@ type network struct {
 	seen     *seen
 	broken   chan error // what must end the run
 	egress   *liveEgress
+	renewals *renewals
 	cancel   context.CancelFunc
 	ended    chan error
 	watching sync.WaitGroup
@@ -80,6 +81,7 @@ func (x *session) openGateway() (string, error) {
 	if n.egress, err = x.newLiveEgress(n.proxy); err != nil {
 		return "", err
 	}
+	n.renewals = newRenewals(x.chk.sources, n.proxy.Renew, x.rec.Record, x.svc.Now)
 	j, err := x.newJudge()
 	if err != nil {
 		return "", err
@@ -113,6 +115,7 @@ func (x *session) recordRequest(r audit.Request) {
 	}
 	x.rec.Record(r)
 	x.net.egress.denied(r)
+	x.net.renewals.saw(r)
 }
 
 // startSandbox starts the agent's sandbox and serves its sockets.
@@ -155,6 +158,7 @@ func (n *network) serve(ctx context.Context, box sandbox.Sandbox) {
 	go func() { n.ended <- n.gateway.Serve(ctx, box.Sockets()) }()
 	if n.egress != nil { // a login has no list that changes
 		n.watching.Go(func() { n.egress.watch(ctx) })
+		n.watching.Go(func() { n.renewals.watch(ctx) })
 	}
 }
 

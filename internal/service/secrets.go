@@ -71,7 +71,10 @@ func (s *Service) secretValue(ctx context.Context, n secret.Named) (policy.Secre
 		ctx, cancel := context.WithTimeout(ctx, secretTime)
 		defer cancel()
 		var out []byte
-		out, err = execx.Output(ctx, execx.Cmd{Argv: []string{"/bin/sh", "-c", n.From}, Env: s.Environ})
+		err = s.secrets().Alone(ctx, n.Name, func() (err error) {
+			out, err = execx.Output(ctx, execx.Cmd{Argv: []string{"/bin/sh", "-c", n.From}, Env: s.Environ})
+			return err
+		})
 		if text = string(out); len(text) > mostSecret {
 			err = errors.New("it is too much")
 		}
@@ -153,11 +156,14 @@ func (s *Service) bindSecret(ctx context.Context, c *checked, name string, netrc
 		}
 		rules = append(rules, r)
 	}
+	placeholder := "agentprocess-" + strings.ToLower(rand.Text()+rand.Text())
+	from := s.namedSource(n, placeholder)
 	value, err := s.secretValue(ctx, n)
 	if err != nil {
 		return err
 	}
-	placeholder := "agentprocess-" + strings.ToLower(rand.Text()+rand.Text())
+	from.value = value
+	c.sources = append(c.sources, from)
 	for _, host := range n.Hosts {
 		cred := carrier(n)
 		cred.Host, cred.Placeholder, cred.Secret, cred.Rules = host, placeholder, value, rules

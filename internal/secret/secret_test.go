@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"agentprocess/internal/sandbox"
 )
@@ -402,5 +404,21 @@ func FuzzParseSetupToken(f *testing.F) {
 		if _, err := New(KindOAuth, got.Reveal(), noon); err != nil {
 			t.Errorf("a token that is none: %v", err)
 		}
+	})
+}
+
+// What the API's host answers is shown on a terminal.
+func FuzzMessage(f *testing.F) {
+	f.Add([]byte(`{"error":{"message":"invalid x-api-key"}}`))
+	f.Add([]byte(`{"error":{"message":"a\u001b]0;b\u009b"}}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		text := message(body)
+		if text == "" || len(text) > 303 || !utf8.ValidString(text) {
+			t.Errorf("%q became %q", body, text)
+		}
+		if i := strings.IndexFunc(text, unicode.IsControl); i >= 0 {
+			t.Errorf("%q has a control character at %d", text, i)
+		}
+		judge(403, text)
 	})
 }

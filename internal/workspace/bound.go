@@ -131,6 +131,11 @@ func (w *Workspace) subjects(ctx context.Context, commits []HeldCommit) error {
 	if err != nil {
 		return fmt.Errorf("read what is held: %w", err)
 	}
+	return fillSubjects(out, commits)
+}
+
+// fillSubjects reads lines of a commit and its subject.
+func fillSubjects(out []byte, commits []HeldCommit) error {
 	for line := range strings.Lines(string(out)) {
 		id, subject, _ := strings.Cut(line, " ")
 		i := slices.IndexFunc(commits, func(c HeldCommit) bool { return c.ID == id })

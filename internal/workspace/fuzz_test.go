@@ -220,3 +220,64 @@ func FuzzPackHeader(f *testing.F) {
 		}
 	})
 }
+
+func FuzzListedPath(f *testing.F) {
+	f.Add("100644 "+idA+" 0\ta b\tc", 1)
+	f.Add("100644 blob "+idA+"\ttree/x\n", 2)
+	f.Fuzz(func(t *testing.T, line string, id int) {
+		id = 1 + id&1
+		words, path, err := listedPath(line, id)
+		if err != nil {
+			return
+		}
+		if len(words) != 3 || !isObjectID(words[id]) || path == "" || !strings.HasSuffix(line, "\t"+path) {
+			t.Errorf("%q became %q and %q", line, words, path)
+		}
+	})
+}
+
+// What an agent calls a file is one word to git fast-import, whatever is in it
+// (git-fast-import(1): LF, backslash and quote are escaped, nothing else has to be).
+func FuzzQuoteC(f *testing.F) {
+	f.Add("a\"\nD \"x")
+	f.Add(`\\"`)
+	f.Fuzz(func(t *testing.T, path string) {
+		quoted := quoteC(path)
+		var back strings.Builder
+		inside := quoted[1 : len(quoted)-1]
+		for i := 0; i < len(inside); i++ {
+			c := inside[i]
+			if c == '"' || c == '\n' {
+				t.Fatalf("%q ends early: %q", path, quoted)
+			}
+			if c == '\\' {
+				if i++; i == len(inside) {
+					t.Fatalf("%q has no end: %q", path, quoted)
+				}
+				if c = inside[i]; c == 'n' {
+					c = '\n'
+				}
+			}
+			back.WriteByte(c)
+		}
+		if back.String() != path {
+			t.Errorf("%q became %q", path, back.String())
+		}
+	})
+}
+
+func FuzzFillSubjects(f *testing.F) {
+	f.Add([]byte(idA + " a subject \n" + idB + "\n"))
+	f.Add([]byte(idB + " \x1b[31m\xff..\n"))
+	f.Fuzz(func(t *testing.T, out []byte) {
+		commits := []HeldCommit{{ID: idA}, {ID: idB}}
+		if fillSubjects(out, commits) != nil {
+			return
+		}
+		for _, c := range commits {
+			if strings.Contains(c.Subject, "\n") || c.ID != idA && c.ID != idB {
+				t.Errorf("commit %+v", c)
+			}
+		}
+	})
+}

@@ -81,10 +81,9 @@ func (r *Repository) lookIndex(ctx context.Context, paths []string, into map[str
 		wanted[p] = true
 	}
 	for _, line := range splitPaths(out) {
-		head, p, found := strings.Cut(line, "\t")
-		f := strings.Fields(head)
-		if !found || len(f) != 3 || !isObjectID(f[1]) {
-			return fmt.Errorf("index line %q is not understood", line)
+		f, p, err := listedPath(line, 1) // mode, id, stage
+		if err != nil {
+			return err
 		}
 		if !wanted[p] {
 			continue
@@ -95,6 +94,17 @@ func (r *Repository) lookIndex(ctx context.Context, paths []string, into map[str
 		into[p] = pathState{mode: f[0], id: f[1]}
 	}
 	return nil
+}
+
+// listedPath reads an entry of `git ls-files -s -z` or `git ls-tree -z`: three
+// words, of which one is an object's id, a tab, and a path.
+func listedPath(line string, id int) (words []string, path string, err error) {
+	head, path, found := strings.Cut(line, "\t")
+	words = strings.Fields(head)
+	if !found || path == "" || len(words) != 3 || !isObjectID(words[id]) {
+		return nil, "", fmt.Errorf("entry %q is not understood", line)
+	}
+	return words, path, nil
 }
 
 // readPath reads a file or link of a worktree as it is; no mode is that there
@@ -179,10 +189,9 @@ func (r *Repository) remembered(ctx context.Context, e Entry, dir string) (*path
 		return nil, err
 	}
 	for _, line := range splitPaths(out) {
-		head, p, found := strings.Cut(line, "\t")
-		f := strings.Fields(head)
-		if !found || len(f) != 3 || !isObjectID(f[2]) {
-			return nil, fmt.Errorf("tree line %q is not understood", line)
+		f, p, err := listedPath(line, 2) // mode, type, id
+		if err != nil {
+			return nil, err
 		}
 		if name, ok := strings.CutPrefix(p, dir+"/tree/"); ok {
 			s.tree[name] = pathState{mode: f[0], id: f[2]}

@@ -162,9 +162,11 @@ func (r *Repository) checkedOut(ctx context.Context, tree string, paths []string
 		return nil, err
 	}
 	for _, line := range splitPaths(out) {
-		head, p, _ := strings.Cut(line, "\t")
-		f := strings.Fields(head)
-		if len(f) != 3 || !slices.Contains(paths, p) {
+		f, p, err := listedPath(line, 2) // mode, type, id
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains(paths, p) {
 			continue
 		}
 		state := pathState{mode: f[0], id: f[2]}

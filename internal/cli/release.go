@@ -158,6 +158,9 @@ func (d *deps) printReleased(name string, view releaseView) {
 		case r.Ref != "":
 			fmt.Fprintf(out, "released: it is at %s, since %s\n  to have it: git merge %s\n", term.Visible(r.Ref), term.Visible(r.Why), term.Visible(r.Ref))
 		}
+		if r.Entry != 0 {
+			fmt.Fprintf(out, "  undo: agent-process undo %d\n", r.Entry)
+		}
 		for _, ref := range r.More {
 			fmt.Fprintf(out, "  also released: %s\n", term.Visible(ref))
 		}

@@ -24,11 +24,12 @@ func newCmdUndo(d *deps) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "undo [NUMBER]",
 		Short: "Take back what a command did to your repository",
-		Long: `undo takes back the newest of the things that rm, cleanup, merge, apply and
-rewind did to your repository, or the one with a NUMBER: branches, files and
-index become what they were, byte for byte. What was changed since is never
-overwritten: then nothing is undone, and what is in the way is listed. --force
-takes that back too; it is kept, for an undoing can be undone itself.
+		Long: `undo takes back the newest of the things that rm, cleanup --merged, merge, apply,
+rewind, resolve and release did to your repository, or the one with a NUMBER (there
+is one for each agent): branches, files and index become what they were, byte for
+byte. What was changed since is never overwritten: then nothing is undone, and what
+is in the way is listed. --force takes that back too; it is kept, for an undoing can
+be undone itself, which is what a second undo does.
 
 --list shows what can be undone.` + exitStatus(exitRepository, exitNotFound),
 		Args: func(cmd *cobra.Command, args []string) error {

@@ -26,6 +26,9 @@ type ReleasedHeld struct {
 	Flagged []Flag
 	// More are the refs of what else was held.
 	More []string
+	// Entry takes the moving of the branch back; 0 when it did not move. What was
+	// held is kept by the journal then.
+	Entry int
 }
 
 // ReleaseHeld brings what is held of a run into the repository, as an import
@@ -117,9 +120,17 @@ func (r *Repository) moveReleased(ctx context.Context, h Held, out *ReleasedHeld
 			return nil //nolint:nilerr // told in Why
 		}
 	}
-	script := "start\nupdate " + branch + " " + h.Tip + " " + firstOf(old, r.zero()) + "\ndelete " + out.Ref + " " + h.Tip + "\n"
+	script, after := "start\nupdate "+branch+" "+h.Tip+" "+firstOf(old, r.zero())+"\ndelete "+out.Ref+" "+h.Tip+"\n", map[string]string{branch: h.Tip}
 	if old == "" {
 		script += "update " + base + " " + h.Base + "\n"
+		after[base] = h.Base
+	}
+	if old != h.Tip {
+		e, err := r.journal(ctx, Deed{Op: "release", Agent: h.Name, Text: "let in what was held of " + Branch(h.Name), Refs: after})
+		if err != nil {
+			return err
+		}
+		out.Entry = e.ID
 	}
 	if err := r.updateRefs(ctx, "agent-process: release what was held of "+h.Name, script+"prepare\ncommit\n"); err != nil {
 		return err

@@ -62,7 +62,7 @@ func TestDockerScripts(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatal(files, err)
 	}
-	for _, name := range []string{"start/exec", "start/outcomes", "start/base", "policy/egress", "hooks/scope"} {
+	for _, name := range []string{"start/exec", "start/outcomes", "start/base", "start/url", "policy/egress", "hooks/scope"} {
 		files = append(files, filepath.FromSlash("testdata/"+name+".txtar"))
 	}
 	testscript.Run(t, testscript.Params{

@@ -96,7 +96,7 @@ that reaches nothing but listed names. What comes back is commits on a branch.`,
 		newCmdStart(d, nil), newCmdList(d), newCmdShow(d), newCmdLogs(d), newCmdStop(d), newCmdResume(d), newCmdSend(d), newCmdCheckpoints(d), newCmdRewind(d), newCmdRemove(d),
 		newCmdCleanup(d), newCmdUndo(d), newCmdMerge(d), newCmdApply(d), newCmdCheckout(d), newCmdReview(d), newCmdPR(d), newCmdConflicts(d), newCmdResolve(d), newCmdDiff(d), newCmdAllow(d, false), newCmdAllow(d, true), newCmdAuth(d), newCmdSecret(d), newCmdDoctor(d), newCmdDemo(d),
 		newCmdPolicy(d, policyOptions{open: func(ctx context.Context) (policyService, error) { return d.service(ctx) }, now: time.Now}),
-		newCmdRelease(d), newCmdImage(d),
+		newCmdRelease(d), newCmdImage(d), newCmdURL(d),
 		newCmdTrust(d, func(ctx context.Context) (trustService, error) { return d.service(ctx) }),
 	)
 	return root

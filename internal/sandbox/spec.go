@@ -11,6 +11,10 @@ const BinaryPath = "/opt/agent-process/agent-process"
 // agent may have laid a link.
 const PutVerb = "__put"
 
+// ConnectVerb makes that binary connect to a port of the sandbox's own loopback
+// and copy between that and its standard streams: `ConnectVerb PORT`.
+const ConnectVerb = "__connect"
+
 // RunDir is the directory inside that holds the hook socket and the CA.
 const RunDir = "/run/agent-process"
 

@@ -51,6 +51,9 @@ func (x *session) runAgent(ctx context.Context) ending {
 		return ending{err: fmt.Errorf("start the agent %q: %w", plan.Argv, err)}
 	}
 	x.startBeside(ctx)
+	if x.net.door, err = openDoor(ctx, x.dir.path, x.box); err != nil {
+		x.warn("`agent-process url` cannot be used: %v", err)
+	}
 	broken, forget := x.watchProtections()
 	defer forget()
 	v := &supervisor{

@@ -44,6 +44,7 @@ type network struct {
 	broken   chan error // what must end the run
 	egress   *liveEgress
 	renewals *renewals
+	door     *door
 	cancel   context.CancelFunc
 	ended    chan error
 	watching sync.WaitGroup
@@ -167,6 +168,7 @@ func (n *network) close() error {
 	if n == nil {
 		return nil
 	}
+	n.door.close()
 	if n.cancel == nil {
 		return n.egress.close()
 	}

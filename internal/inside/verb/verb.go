@@ -27,6 +27,8 @@ func Main(ctx context.Context, argv []string) (handled bool, status int) {
 		return true, proof.Main(ctx, argv[2], os.Stdout)
 	case len(argv) == 4 && argv[1] == sandbox.PutVerb:
 		return true, put(argv[2], argv[3], os.Stdin, os.Stderr)
+	case len(argv) == 3 && argv[1] == sandbox.ConnectVerb:
+		return true, connect(ctx, argv[2], os.Stdin, os.Stdout)
 	default:
 		return false, 0
 	}

@@ -80,6 +80,9 @@ type hookTimes struct {
 // process, question, decision, record, answer, end. The agents are real runs
 // with their own supervisors and the one database.
 func (b *bench) hookVerdict(ctx context.Context) error {
+	if _, err := exec.LookPath("node"); err != nil {
+		fmt.Fprintln(os.Stderr, "bench: the node hook is left out:", err)
+	}
 	dir, err := b.repository(ctx, 50)
 	if err != nil {
 		return err

@@ -89,7 +89,7 @@ func parseLine(line string) (Rule, bool, *SyntaxError) {
 		}
 		return Rule{Preset: name, Text: first.text}, true, nil
 	}
-	deny := first.text == denyWord
+	deny := strings.EqualFold(first.text, denyWord)
 	if deny {
 		if len(rest) == 0 {
 			return Rule{}, false, first.fail(ErrRuleNothing)
@@ -99,6 +99,9 @@ func parseLine(line string) (Rule, bool, *SyntaxError) {
 	rule, offset, err := parseHost(first.text, deny)
 	if err != nil {
 		return Rule{}, false, field{first.text, first.column + offset}.fail(err)
+	}
+	if !deny && rule.Name == denyWord && !rule.Wildcard { // as a line it could not be told from the word
+		return Rule{}, false, first.fail(ErrRuleNothing)
 	}
 	rule.Text = strings.Join(words, " ")
 	for _, f := range rest {

@@ -60,6 +60,8 @@ func TestParseRulesErrors(t *testing.T) {
 		column   int
 		why      error
 	}{
+		{"deny alone, in capitals", "DENY", 1, ErrRuleNothing},
+		{"a host that is called deny", "deny.", 1, ErrRuleNothing},
 		{"root", "https://example.com/", 20, ErrRuleRoot},
 		{"query", "example.com/x?y", 12, ErrRulePath},
 		{"query without path", "example.com?y", 12, ErrRulePath},

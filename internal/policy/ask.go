@@ -116,7 +116,7 @@ func (a *ask) reason(m miss) string {
 	case missGit:
 		return a.gitReason(m)
 	case missBudget:
-		return "the budget is spent of the rule " + m.rule.Cite()
+		return SpentReason(m.rule.Cite())
 	}
 	return "no rule lists " + host
 }

@@ -8,18 +8,21 @@ import (
 
 // Reach answers a request as a gateway does: first the connection it comes in,
 // then, where requests are seen, the request itself.
-func (s *Set) Reach(q Request) Decision {
+func (s *Set) Reach(q Request) Decision { return s.ReachUnless(q, nil) }
+
+// ReachUnless is Reach without the rules whose budget is spent.
+func (s *Set) ReachUnless(q Request, spent func(Rule) bool) Decision {
 	if q.Scheme != SchemeHTTP {
-		d := s.Decide(Request{Host: q.Host, Port: q.Port})
+		d := s.DecideUnless(Request{Host: q.Host, Port: q.Port}, spent)
 		if !d.Allowed() {
 			return d
 		}
 		host, err := NormalizeHost(q.Host)
 		if err != nil || q.Method == "" || !s.Inspects(host, q.Port) {
-			return s.Decide(Request{Host: q.Host, Port: q.Port, Scheme: q.Scheme})
+			return s.DecideUnless(Request{Host: q.Host, Port: q.Port, Scheme: q.Scheme}, spent)
 		}
 	}
-	return s.Decide(q)
+	return s.DecideUnless(q, spent)
 }
 
 // About gives every rule that names a host, deny lines first, then the most

@@ -154,6 +154,9 @@ func (r Rule) Cite() string {
 	return fmt.Sprintf("%s (%s)", r.Text, r.Source)
 }
 
+// SpentReason is why nothing more is allowed by a rule that has a budget.
+func SpentReason(cite string) string { return "the budget is spent of the rule " + cite }
+
 // Where is where the rule stands.
 func (r Rule) Where() string {
 	if r.Line > 1 || r.Line == 1 && strings.Contains(r.Source, "/") {

@@ -111,6 +111,7 @@ func cargoProject(s *search, f File) {
 // cargoConfig reads [source.NAME] and [registries.NAME].
 func cargoConfig(s *search, f File) {
 	settings(f, func(number int, section, key, value string) {
+		s.tellCargo(section, key, value)
 		source, registry := strings.HasPrefix(section, "source."), strings.HasPrefix(section, "registries.")
 		switch {
 		case source && key == "registry", registry && key == "index":
@@ -159,6 +160,7 @@ func maven() kind {
 
 // mavenXML reads the <url> of mirrors and repositories to read from.
 func mavenXML(s *search, f File) {
+	s.tellMaven(f)
 	elements(f, func(at, text string, _ map[string]string) {
 		if text == "" || strings.Contains(at, "distributionManagement") {
 			return
@@ -188,6 +190,7 @@ func nuget() kind {
 
 // nugetXML reads <packageSources><add key value>.
 func nugetXML(s *search, f File) {
+	s.tellNuGet(f)
 	elements(f, func(at, _ string, attributes map[string]string) {
 		if strings.HasSuffix(at, "packageSources/add") {
 			s.add(f.Path, attributes["value"], whole)

@@ -142,24 +142,38 @@ func TestFind(t *testing.T) {
 				"index.example GET ~/.cargo/registry/index/index.example-1949cf8c6b5b557f",
 				"static.example GET ~/.cargo/registry/index/index.example-1949cf8c6b5b557f/config.json", "project: git.example/o/dep git:read Cargo.lock:2",
 			},
+			inside: map[string]string{
+				".cargo/config.toml": "source.crates-io.replace-with = \"m\"\nsource.m.registry = \"sparse+https://mirror.example/index/\"\nregistries.corp.index = \"https://git.example/corp/index.git\"\n",
+			},
 		},
 		{
 			name: "maven: mirrors, and no place to publish to", preset: "maven",
 			machine: machine{
-				files:   map[string]string{"~/.m2/settings.xml": "<settings><mirrors><mirror><url>https://maven.example/m2</url></mirror></mirrors><servers><server><password>s3cret</password></server></servers></settings>"},
+				files:   map[string]string{"~/.m2/settings.xml": "<settings><mirrors><mirror><id>corp</id><mirrorOf>*,!local</mirrorOf><url>https://ada:s3cret@maven.example/m2</url></mirror><mirror><id>b&amp;d</id><mirrorOf>x</mirrorOf><url>https://maven.example/m2</url></mirror></mirrors><servers><server><password>s3cret</password></server></servers></settings>"},
 				project: map[string]string{"pom.xml": "<project><url>https://home.example</url><repositories><repository><url>https://repo.example/</url></repository></repositories><distributionManagement><repository><url>https://upload.example/</url></repository></distributionManagement></project>"},
 			},
 			want: []string{"maven.example/m2/** GET ~/.m2/settings.xml", "project: repo.example GET pom.xml"},
+			inside: map[string]string{
+				".m2/settings.xml": "<settings><mirrors>\n<mirror><id>corp</id><mirrorOf>*,!local</mirrorOf><url>https://maven.example/m2</url></mirror>\n</mirrors></settings>\n",
+			},
 		},
 		{
 			name: "rubygems", preset: "rubygems",
-			machine: machine{files: map[string]string{"~/.gemrc": ":sources:\n- https://gems.example/\n"}, project: map[string]string{"Gemfile.lock": "GEM\n  remote: https://gems.example/\n  remote: https://other.example/\n"}},
-			want:    []string{"gems.example GET ~/.gemrc:2", "project: other.example GET Gemfile.lock:3"},
+			machine: machine{files: map[string]string{
+				"~/.gemrc": ":sources:\n- https://ada:s3cret@gems.example/\n", "~/.bundle/config": "---\nBUNDLE_MIRROR__HTTPS://GEMS__EXAMPLE/: \"https://gems.example/mirror/\"\nBUNDLE_GEMS__EXAMPLE: ada:s3cret\n",
+			}, project: map[string]string{"Gemfile.lock": "GEM\n  remote: https://gems.example/\n  remote: https://other.example/\n"}},
+			want: []string{"gems.example GET ~/.gemrc:2", "project: other.example GET Gemfile.lock:3"},
+			inside: map[string]string{
+				".gemrc": "---\n:sources:\n- https://gems.example/\n", ".bundle/config": "---\nBUNDLE_MIRROR__HTTPS://GEMS__EXAMPLE/: \"https://gems.example/mirror/\"\n",
+			},
 		},
 		{
 			name: "nuget", preset: "nuget",
 			machine: machine{files: map[string]string{"~/.nuget/NuGet/NuGet.Config": `<configuration><packageSources><add key="x" value="https://nuget.example/v3/index.json" /><add key="local" value="/srv/packages" /></packageSources><packageSourceCredentials><x><add key="ClearTextPassword" value="https://s3cret.example" /></x></packageSourceCredentials></configuration>`}},
 			want:    []string{"nuget.example GET ~/.nuget/NuGet/NuGet.Config"},
+			inside: map[string]string{
+				".nuget/NuGet/NuGet.Config": "<configuration><packageSources>\n<clear/>\n<add key=\"x\" value=\"https://nuget.example/v3/index.json\"></add>\n</packageSources></configuration>\n",
+			},
 		},
 		{
 			name: "apt: both formats", preset: "debian",

@@ -154,7 +154,8 @@ func rubygems() kind {
 	return kind{
 		host: func(s *search) {
 			before := len(s.found)
-			s.read(list, s.home(".gemrc"), s.config("gem", "gemrc"), "/etc/gemrc", s.home(".bundle", "config"))
+			tell := func(s *search, f File) { s.tellGems(f); list(s, f) }
+			s.read(tell, s.home(".gemrc"), s.config("gem", "gemrc"), "/etc/gemrc", s.home(".bundle", "config"))
 			s.settled = len(s.found) > before
 		},
 		ask: func(ctx context.Context, s *search) {

@@ -46,7 +46,7 @@ func (u *uses) bind(f *flow, r policy.Rule) {
 		return
 	}
 	m := u.meter(r)
-	spent := refusal("the budget is spent of the rule " + r.Cite())
+	spent := refusal(policy.SpentReason(r.Cite()))
 	if r.Budget.Up > 0 {
 		f.up.bound.Store(&bound{&m.up, r.Budget.Up, spent})
 	}

@@ -182,8 +182,12 @@ func (s *Service) Explain(ctx context.Context, q EgressQuestion) (EgressAnswer, 
 		return a, err
 	}
 	set := policy.NewSet(list.Rules)
+	spent, err := s.spentIn(ctx, list)
+	if err != nil {
+		return a, err
+	}
 	a.Name = q.Name
-	a.Run, a.Decision, a.About = list.Run, set.Reach(a.Ask), set.About(a.Ask.Host)
+	a.Run, a.Decision, a.About = list.Run, set.ReachUnless(a.Ask, spent), set.About(a.Ask.Host)
 	if host, err := policy.NormalizeHost(a.Ask.Host); err == nil {
 		a.Opened = a.Ask.Scheme != policy.SchemeHTTP && set.Inspects(host, a.Ask.Port)
 	}

@@ -113,7 +113,8 @@ func (v *gitVictim) attack(t *testing.T, batch []gitAttack) {
 	}
 	r := v.start("evil", []string{"--keep", "--env", "OTHER=" + v.other}, "sh", "-c", script.String()+"exit 0")
 	v.quiet(t, "the run")
-	if r.status != 0 {
+	const held = 20 // links out of the tree and the like do not come home
+	if r.status != 0 && r.status != held {
 		t.Errorf("status %d, outcome %+v\n%s%s", r.status, r.outcome(), r.transcript(), r.stderr.String())
 	}
 	if got := v.git("show", "agent--evil:work.txt"); got != "work" {
@@ -166,10 +167,16 @@ func (v *gitVictim) person(t *testing.T) {
 		{"checkout", "-q", "--detach", "agent--evil"},
 		{"status"},
 		{"checkout", "-q", "main"},
+		{"fetch", "-q", ".", "agent--evil"},
+		{"pull", "-q", "--no-rebase", "--no-edit", "--allow-unrelated-histories", ".", "agent--evil"},
+		{"reset", "-q", "--hard", v.base},
+		{"-C", tree, "commit", "-q", "--allow-empty", "-m", "mine, on the agent's branch"},
+		{"-C", tree, "reset", "-q", "--soft", "HEAD~1"},
+		{"commit", "-q", "--allow-empty", "-m", "mine"},
 		{"merge", "-q", "--no-edit", "--allow-unrelated-histories", "agent--evil"},
 		{"status"},
 	} {
-		if status, out := v.try(append([]string{"git"}, args...)...); status != 0 && args[0] != "merge" && !slices.Contains(args, "submodule") {
+		if status, out := v.try(append([]string{"git"}, args...)...); status != 0 && args[0] != "merge" && args[0] != "pull" && !slices.Contains(args, "submodule") {
 			t.Errorf("git %q: status %d\n%s", args, status, out)
 		}
 		v.quiet(t, "git "+strings.Join(args, " "))

@@ -72,6 +72,8 @@ func gitDirAttacks() []gitAttack {
 		{alone, "orphan history", `git checkout -q --orphan fresh; git commit -qm orphan; git branch -M agent--evil`},
 		{alone, "conflict in the middle", `git checkout -q -b a; echo a > main.go; git commit -qam a; git checkout -q agent--evil; echo b > main.go; git commit -qam b; git merge a`},
 		{alone, "packs of nonsense", `mkdir -p .git/objects/pack; head -c 4000 /dev/urandom > .git/objects/pack/pack-1111111111111111111111111111111111111111.pack; head -c 4000 /dev/urandom > .git/objects/pack/pack-1111111111111111111111111111111111111111.idx; head -c 100 /dev/urandom > .git/objects/info/commit-graph`},
+		{alone, "packs with deltas that lie", `seq 1 3000 > a.txt; git add a.txt; git commit -qm a; seq 2 3001 > a.txt; git commit -qam b; git repack -qadf --depth=50; chmod u+w .git/objects/pack/*.pack; for p in .git/objects/pack/*.pack; do printf '\377\377\377\377' | dd of=$p bs=1 seek=$(($(stat -c %s $p) / 2)) conv=notrunc 2>/dev/null; done`},
+		{alone, "a million refs", `id=$(git rev-parse HEAD); (echo '# pack-refs with: peeled fully-peeled sorted '; awk -v id=$id 'BEGIN { for (i = 0; i < 1000000; i++) printf "%s refs/heads/x/%07d\n", id, i }') > .git/packed-refs; git update-ref refs/heads/agent--evil $id`},
 		{alone, "unreadable", `chmod -R 000 .git`},
 		{alone, "refs of the host", `for r in refs/heads/main refs/tags/v1 refs/remotes/origin/main refs/stash refs/notes/commits refs/replace/x refs/bisect/bad; do mkdir -p .git/$(dirname $r); git rev-parse HEAD > .git/$r; done`},
 	}

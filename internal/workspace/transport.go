@@ -1,6 +1,7 @@
 package workspace
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -93,8 +95,45 @@ func newLink() (*link, error) {
 	return &link{near: unixConn, far: far}, nil
 }
 
-// errTooMuch ends a transfer that is larger than allowed.
-var errTooMuch = errors.New("the agent's commits are larger than allowed")
+// What ends a transfer that is larger than allowed.
+var (
+	errTooMuch = errors.New("the agent's commits are larger than allowed")
+	errRefs    = errors.New("the agent has more refs than can be looked at")
+)
+
+// maxListed bounds what a server may say before it is asked for anything: the
+// list of its refs, of which git would make a file each.
+const maxListed = 1 << 20
+
+// asking notes when a client wants something, by the word for it in every
+// version of git's protocol. Git writes a request at once.
+type asking struct {
+	io.Writer
+	done atomic.Bool
+}
+
+// Write implements io.Writer.
+func (a *asking) Write(p []byte) (int, error) {
+	if !a.done.Load() && bytes.Contains(p, []byte("want ")) {
+		a.done.Store(true)
+	}
+	return a.Writer.Write(p)
+}
+
+// listing ends a transfer whose server goes on and on before it is asked.
+type listing struct {
+	io.Writer
+	asked *asking
+	said  int
+}
+
+// Write implements io.Writer.
+func (l *listing) Write(p []byte) (int, error) {
+	if l.said += len(p); l.said > maxListed && !l.asked.done.Load() {
+		return 0, errRefs
+	}
+	return l.Writer.Write(p)
+}
 
 // transfer connects a server of git's protocol with `git fetch`, counting what
 // the server sends.
@@ -132,15 +171,19 @@ func (t *transfer) run(ctx context.Context) error {
 		fetched = t.fetch(ctx, client.far)
 		return client.far.Close()
 	})
+	asked := &asking{Writer: server.near}
 	g.Go(func() error { // what the client asks
-		_, err := io.Copy(server.near, client.near)
+		_, err := io.Copy(asked, client.near)
 		halfClose(server.near)
 		return ignoreClosed(err)
 	})
 	g.Go(func() error { // what the server sends
-		n, err := io.Copy(client.near, io.LimitReader(server.near, t.limit+1))
-		if n > t.limit {
+		n, err := io.Copy(&listing{Writer: client.near, asked: asked}, io.LimitReader(server.near, t.limit+1))
+		switch {
+		case n > t.limit:
 			cancel(errTooMuch)
+		case errors.Is(err, errRefs):
+			cancel(errRefs)
 		}
 		halfClose(client.near)
 		return ignoreClosed(err)

@@ -51,6 +51,12 @@ func Run(t *testing.T, f Factory) {
 			b.run(&suite{Subject: f(t), t: t, ctx: ctx, count: &count})
 		})
 	}
+	t.Run("shared", func(t *testing.T) { // and the table of what there is
+		ctx, cancel := context.WithTimeout(t.Context(), Timeout)
+		defer cancel()
+		s := &suite{Subject: f(t), t: t, ctx: ctx, count: &count}
+		s.runLines(t)
+	})
 }
 
 func behaviours() []behaviour {

@@ -112,7 +112,11 @@ func (e *engine) image(ctx context.Context, name string) (*rootImage, error) {
 	}
 	got, err := e.ImageInspect(ctx, name)
 	if notFound(err) {
-		return nil, sandbox.Fail(sandbox.CodeRuntime, fmt.Errorf("image %q is not there", name), "get it first: "+e.get+" "+name)
+		hint := "get it first: " + e.get + " " + name
+		if strings.HasPrefix(name, image.Repository+":") {
+			hint = "it was built here and is gone: `agent-process image build`, and --image " + image.Project
+		}
+		return nil, sandbox.Fail(sandbox.CodeRuntime, fmt.Errorf("image %q is not there", name), hint)
 	}
 	if err != nil {
 		return nil, sandbox.Fail(sandbox.CodeRuntime, fmt.Errorf("image %q: %w", name, err), "")

@@ -61,6 +61,7 @@ func (b *bench) egress(ctx context.Context) error {
 	}
 	bulk(ctx, rounds, ways)
 	b.openedRequests(ctx, rounds, ways)
+	b.firstEvents(ctx, rounds, ways)
 	for _, n := range []int{1000, 5000} {
 		if err := idleTunnels(ctx, n, ways); err != nil {
 			return err

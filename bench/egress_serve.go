@@ -119,7 +119,11 @@ func serveOrigin(ctx context.Context, o orders) error {
 	}
 	body := make([]byte, smallAnswer)
 	server := &http.Server{
-		Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == eventsPath {
+				stream(w, r)
+				return
+			}
 			w.Header()["Content-Type"] = []string{"application/octet-stream"}
 			_, _ = w.Write(body) // who has gone needs no answer
 		}),

@@ -5,6 +5,10 @@ import (
 	"time"
 )
 
+// BuildPrefix begins the ids of sandboxes whose network builds have; the process
+// id of whoever builds follows.
+const BuildPrefix = "build-"
+
 // Build is what an engine is to build.
 type Build struct {
 	// Network is the id of the sandbox whose network its programs have.

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 
 	"agentprocess/internal/image"
 	"agentprocess/internal/policy"
@@ -221,6 +223,48 @@ func (s *Service) PruneImages(ctx context.Context, b sandbox.Backend, all bool) 
 		pruned = append(pruned, p)
 	}
 	return pruned, nil
+}
+
+// builders is a runtime that knows the sandboxes of builds.
+type builders interface {
+	Builds() ([]string, error)
+}
+
+// cleanBuilds removes what builds left that were killed. Engines are spoken to
+// only where something is left.
+func (s *Service) cleanBuilds(ctx context.Context) (done []Cleaned, err error) {
+	var errs []error
+	for _, name := range []string{runtimeDocker, runtimePodman} {
+		rt, err := s.Open(sandbox.Backend{Runtime: name})
+		if err != nil {
+			continue // no such engine here
+		}
+		b, ok := rt.(builders)
+		if !ok {
+			continue
+		}
+		ids, err := b.Builds()
+		errs = append(errs, err)
+		for _, id := range ids {
+			if builderLives(id) {
+				continue
+			}
+			if err := rt.Cleanup(ctx, id); err != nil {
+				errs = append(errs, err)
+				continue
+			}
+			done = append(done, Cleaned{Name: id, What: "removed what was left of an image's build"})
+		}
+	}
+	return done, errors.Join(errs...)
+}
+
+// builderLives reports whether the process that a build's id names is there: one
+// that is not ours counts, too, since nothing is lost by waiting.
+func builderLives(id string) bool {
+	text, _, _ := strings.Cut(strings.TrimPrefix(id, image.BuildPrefix), "-")
+	pid, err := strconv.Atoi(text)
+	return err == nil && pid > 0 && !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH)
 }
 
 // buildRules are what programs of a build may reach: what the agent may but for

@@ -192,7 +192,7 @@ func (b *imageBuild) openNetwork(ctx context.Context) (done func() error, err er
 	if err := b.trustGateway(egress.CAPEM()); err != nil {
 		return nil, err
 	}
-	b.network = fmt.Sprintf("build-%d-%s", os.Getpid(), strings.ToLower(rand.Text()[:6]))
+	b.network = fmt.Sprintf("%s%d-%s", image.BuildPrefix, os.Getpid(), strings.ToLower(rand.Text()[:6]))
 	box, err := b.engine.OpenNetwork(ctx, sandbox.Spec{ID: b.network, Identity: identity, Hostname: "build", Network: sandbox.NetworkGateway})
 	if err != nil {
 		return nil, err

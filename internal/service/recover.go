@@ -42,6 +42,8 @@ func (s *Service) Cleanup(ctx context.Context) ([]Cleaned, error) {
 			done = append(done, Cleaned{Name: e.Name(), What: what})
 		}
 	}
+	builds, err := s.cleanBuilds(ctx)
+	done, errs = append(done, builds...), append(errs, err)
 	if _, err := workspace.PrunePristine(ctx, s.workspaceConfig(), keptCheckouts); err != nil {
 		errs = append(errs, err)
 	}

@@ -8,9 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -54,6 +57,22 @@ func (r *Runtime) OpenNetwork(ctx context.Context, spec sandbox.Spec) (sandbox.S
 	config := r.config
 	config.Image = emptyImage
 	return (&Runtime{config: config, engine: e, joined: true}).Start(ctx, spec)
+}
+
+// Builds are the ids of sandboxes whose network builds have or, when whoever
+// built was killed, had: Cleanup removes what is left of one.
+func (r *Runtime) Builds() ([]string, error) {
+	entries, err := os.ReadDir(filepath.Dir(r.boxDir("x")))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("look for builds: %w", err)
+	}
+	var ids []string
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), image.BuildPrefix) {
+			ids = append(ids, e.Name())
+		}
+	}
+	return ids, nil
 }
 
 // importEmpty makes the image of nothing.

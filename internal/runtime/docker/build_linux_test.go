@@ -2,6 +2,8 @@ package docker_test
 
 import (
 	"bytes"
+	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -89,12 +91,21 @@ func TestBuildFails(t *testing.T) {
 	for _, kind := range []docker.Kind{docker.Docker, docker.Podman} {
 		t.Run(string(kind), func(t *testing.T) {
 			rt := newRuntime(t, kind)
-			spec := sandbox.Spec{ID: "failing-" + string(kind), Identity: identity(), Network: sandbox.NetworkGateway}
+			spec := sandbox.Spec{ID: image.BuildPrefix + "1-" + string(kind), Identity: identity(), Network: sandbox.NetworkGateway}
 			box, err := rt.OpenNetwork(t.Context(), spec)
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer box.Close()
+			// What a build is found by that was killed.
+			if ids, err := rt.Builds(); err != nil || !slices.Equal(ids, []string{spec.ID}) {
+				t.Errorf("Builds() = %q, %v", ids, err)
+			}
+			defer func() {
+				err := errors.Join(rt.Cleanup(t.Context(), spec.ID), box.Close())
+				if ids, lerr := rt.Builds(); err != nil || lerr != nil || len(ids) > 0 {
+					t.Errorf("after the clean-up: %v, %q, %v", err, ids, lerr)
+				}
+			}()
 			for text, want := range map[string]string{"FROM " + testImage + "\nRUN exit 7\n": "7", "NONSENSE\n": "", "FROM " + testImage + "\nCOPY none /\n": "none"} {
 				root, err := image.Tar([]image.File{{Path: image.DockerfileName, Mode: 0o100644, Data: []byte(text)}})
 				if err != nil {

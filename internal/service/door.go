@@ -108,7 +108,7 @@ func (d *door) serve(ctx context.Context) {
 
 // answer serves one that asks.
 func (d *door) answer(ctx context.Context, conn *net.UnixConn) {
-	defer conn.Close()
+	defer func() { _ = conn.Close() }() // nothing is left to be said
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })() // ends what waits for it

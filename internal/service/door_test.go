@@ -63,7 +63,7 @@ func TestLoopback(t *testing.T) {
 		}
 		seen[addr.String()] = true
 	}
-	if len(seen) < 490 || loopback("a", "b") != loopback("a", "b") || loopback("a", "b") == loopback("b", "b") {
+	if len(seen) < 490 || !seen[loopback("/home/jo/project/.git", "agent7").String()] || loopback("a", "b") == loopback("b", "b") {
 		t.Errorf("%d addresses for 500 agents", len(seen))
 	}
 }

@@ -54,7 +54,7 @@ func (s *Service) Forward(ctx context.Context, o ForwardOptions) error {
 		}
 		return err
 	}
-	defer held.Close()
+	defer func() { _ = held.Close() }() // only read
 	defer f.close()
 	var all []Forwarded
 	for _, port := range o.Ports {
@@ -147,7 +147,7 @@ func (f *forward) through(ctx context.Context, conn net.Conn, port uint16) {
 	if err != nil {
 		return // whoever connected sees the end
 	}
-	defer inside.Close()
+	defer func() { _ = inside.Close() }() // whoever copied saw the end
 	defer context.AfterFunc(ctx, func() { _, _ = conn.Close(), inside.Close() })() // ends the copying
 	go func() {
 		_, _ = io.Copy(inside, conn) // either end may go at any time

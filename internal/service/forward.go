@@ -147,7 +147,7 @@ func (f *forward) through(ctx context.Context, conn net.Conn, port uint16) {
 	if err != nil {
 		return // whoever connected sees the end
 	}
-	defer func() { _ = inside.Close() }() // whoever copied saw the end
+	defer func() { _ = inside.Close() }()                                          // whoever copied saw the end
 	defer context.AfterFunc(ctx, func() { _, _ = conn.Close(), inside.Close() })() // ends the copying
 	go func() {
 		_, _ = io.Copy(inside, conn) // either end may go at any time

@@ -17,6 +17,10 @@ type gitAttack struct {
 	name, run string
 }
 
+// held is the exit status of a run of which something was kept out, such as links
+// that lead out of the tree.
+const held = 20
+
 // TestAttackGit lets agents poison everything git reads, and then does with
 // the result what the product and a person do. Nothing of the agent's may run
 // on the host, no work may be lost, nothing of another repository may come in.
@@ -113,7 +117,6 @@ func (v *gitVictim) attack(t *testing.T, batch []gitAttack) {
 	}
 	r := v.start("evil", []string{"--keep", "--env", "OTHER=" + v.other}, "sh", "-c", script.String()+"exit 0")
 	v.quiet(t, "the run")
-	const held = 20 // links out of the tree and the like do not come home
 	if r.status != 0 && r.status != held {
 		t.Errorf("status %d, outcome %+v\n%s%s", r.status, r.outcome(), r.transcript(), r.stderr.String())
 	}
@@ -242,7 +245,7 @@ printf '[lfs]\n\turl = http://evil.example/\n' > .lfsconfig
 printf '[submodule "x"]\n\tpath = x\n\turl = ../other\n' > .gitmodules
 echo work > work.txt; echo pointer > a.bin`)
 	v.quiet(t, "the run")
-	if r.status != 0 {
+	if r.status != 0 && r.status != held {
 		t.Errorf("status %d\n%s", r.status, r.stderr.String())
 	}
 	for _, args := range [][]string{{"list"}, {"show", "evil"}, {"logs", "evil"}, {"rm", "evil", "--force"}, {"cleanup"}} {

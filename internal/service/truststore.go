@@ -55,7 +55,9 @@ func trustEnv(java bool) []string {
 func (s *Service) trustFiles(ca []byte, java bool) ([]sandbox.File, error) {
 	ca = append(s.extraCAs(), ca...)
 	bundle := append(append(systemBundle(s), '\n'), ca...)
-	if len(ca) == 0 { // no host is opened: Node is told what the others are
+	// Node looks nowhere else: where this host has certificates of its own, it is
+	// told of all, also when some hosts are opened.
+	if _, own := s.lookup(ownVar); own || len(ca) == 0 {
 		ca = bundle
 	}
 	files := []sandbox.File{{Path: caPath, Data: ca}, {Path: bundlePath, Data: bundle}}

@@ -153,7 +153,7 @@ func (r *Runtime) newBox(l *life, spec sandbox.Spec, report *pidone.Report, sock
 	}
 	x := &box{cgroup: &counted{group: pidone.CgroupOf(pid)}, life: l}
 	x.Link = pidone.NewLink(pidone.LinkConfig{
-		ID: spec.ID, Logger: r.config.logger(), Wire: l.wire, Init: l, OOMKills: x.cgroup.kills, Has: has, Open: sockets,
+		ID: spec.ID, Logger: r.config.logger(), Wire: l.wire, Init: l, OOMKills: x.cgroup.kills, Has: has, Open: sockets, Owner: spec.Identity,
 	})
 	x.LimitDisk(limits.DiskBytes, spec.Mounts, l.wire.Shut) // the end of PID 1, and of all with it
 	return x

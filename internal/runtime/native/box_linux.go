@@ -32,7 +32,8 @@ func newBox(ctx context.Context, b *builder, one *initProcess, report *pidone.Re
 	x := &box{id: b.spec.ID, runtime: b.runtime, one: one, group: b.group, ctx: context.WithoutCancel(ctx)}
 	x.Link = pidone.NewLink(pidone.LinkConfig{
 		ID: b.spec.ID, Logger: b.runtime.config.logger(), Wire: one.wire, Init: one, OOMKills: b.group.usage().OOMKills, Open: sockets,
-		Has: report.Complete(sandbox.Facts{Runtime: Name, Rootless: !b.root, LimitedBy: b.by, ToolPath: b.plan.toolPath, Notes: b.notes}),
+		Owner: b.spec.Identity,
+		Has:   report.Complete(sandbox.Facts{Runtime: Name, Rootless: !b.root, LimitedBy: b.by, ToolPath: b.plan.toolPath, Notes: b.notes}),
 	})
 	x.LimitDisk(b.limits.DiskBytes, b.spec.Mounts, one.kill)
 	return x

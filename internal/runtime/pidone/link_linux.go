@@ -32,6 +32,8 @@ type LinkConfig struct {
 	// Has and Open are what was set up.
 	Has  sandbox.Facts
 	Open sandbox.Sockets
+	// Owner is who the programs run as.
+	Owner sandbox.Identity
 }
 
 // Link is the supervisor's side of a sandbox whose PID 1 is at work: it starts

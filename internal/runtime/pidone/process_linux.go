@@ -64,7 +64,7 @@ func (p *process) start(ctx context.Context, cmd sandbox.Command) error {
 	if !p.link.enter() {
 		return errors.New("the sandbox is closed")
 	}
-	streams, err := newStdio(cmd)
+	streams, err := newStdio(cmd, p.link.Owner)
 	if err != nil {
 		p.link.tasks.Done()
 		return err
@@ -250,6 +250,7 @@ func (p *process) copyOut(to io.Writer, from *os.File) {
 // stdioPipes are the standard streams of one program.
 type stdioPipes struct {
 	sealed  bool // they are sockets
+	owner   sandbox.Identity
 	have    [3]bool
 	theirs  []*os.File // what the program gets, in order
 	borrow  map[*os.File]bool
@@ -263,9 +264,9 @@ type output struct {
 	to   io.Writer
 }
 
-// newStdio makes the pipes of a command that has no terminal.
-func newStdio(cmd sandbox.Command) (*stdioPipes, error) {
-	s := &stdioPipes{borrow: map[*os.File]bool{}, sealed: cmd.Sealed}
+// newStdio makes the pipes of a command of owner's that has no terminal.
+func newStdio(cmd sandbox.Command, owner sandbox.Identity) (*stdioPipes, error) {
+	s := &stdioPipes{borrow: map[*os.File]bool{}, sealed: cmd.Sealed, owner: owner}
 	if cmd.TTY != nil {
 		return s, nil
 	}
@@ -336,10 +337,18 @@ func (s *stdioPipes) pipe(out bool) (ours, theirs *os.File, err error) {
 		return socketPair()
 	}
 	r, w, err := os.Pipe()
-	if out {
-		return r, w, err
+	if err != nil {
+		return nil, nil, err
 	}
-	return w, r, err
+	// As the program's own it may be opened by a name, as shells do for
+	// /dev/stderr. Where ids are mapped by somebody else it stays as it is.
+	if os.Geteuid() == 0 {
+		_ = r.Chown(s.owner.UID, s.owner.GID)
+	}
+	if out {
+		return r, w, nil
+	}
+	return w, r, nil
 }
 
 // socketPair is two ends of a stream. Theirs blocks, as programs expect.

@@ -50,6 +50,7 @@ func deviceLines() []line {
 
 func everydayLines() []line {
 	return []line{
+		{name: "standard streams by their names", script: `echo named > /dev/stdout && echo x > /dev/stderr && cat /dev/stdin`, want: "named"},
 		{name: "odd file names", script: `f="/tmp/$(printf 'a\001\377 b\nc')"; echo x > "$f" && cat "$f"`, want: "x"},
 		{name: "programs of one's own", script: `printf '#!/bin/sh\necho $0 $1\n' > /tmp/own && chmod +x /tmp/own && /tmp/own y`, want: "/tmp/own y"},
 		{name: "deep directories", script: `cd /tmp && p=$(seq 60 | tr '\n' / ) && mkdir -p deep/$p && [ -d deep/$p ] && rm -r deep && echo made`, want: "made"},

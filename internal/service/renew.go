@@ -116,11 +116,17 @@ type renewals struct {
 	renew   func(placeholder string, value policy.Secret) error
 	record  func(audit.Payload)
 	now     func() time.Time
-	refused chan audit.Request
+	refused chan refusal
+}
+
+// refusal is a request that a host refused, and when it began.
+type refusal struct {
+	host  string
+	began time.Time
 }
 
 func newRenewals(sources []*source, renew func(string, policy.Secret) error, record func(audit.Payload), now func() time.Time) *renewals {
-	return &renewals{sources: sources, renew: renew, record: record, now: now, refused: make(chan audit.Request, askedQueue)}
+	return &renewals{sources: sources, renew: renew, record: record, now: now, refused: make(chan refusal, askedQueue)}
 }
 
 // saw takes note of a request that a host refused for its credential. It never
@@ -131,7 +137,7 @@ func (r *renewals) saw(q audit.Request) {
 		return
 	}
 	select {
-	case r.refused <- q:
+	case r.refused <- refusal{q.Host, r.now().Add(-q.Duration)}: // it may wait here while a command runs
 	default: // there are enough already
 	}
 }
@@ -143,9 +149,9 @@ func (r *renewals) watch(ctx context.Context) {
 	}
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	refused := map[*source]chan audit.Request{}
+	refused := map[*source]chan refusal{}
 	for _, s := range r.sources {
-		own := make(chan audit.Request, 1)
+		own := make(chan refusal, 1)
 		refused[s] = own
 		wg.Go(func() { r.follow(ctx, s, own) }) // a command may take its time
 	}
@@ -155,7 +161,7 @@ func (r *renewals) watch(ctx context.Context) {
 			return
 		case q := <-r.refused:
 			for s, own := range refused {
-				if s.command && slices.Contains(s.hosts, q.Host) {
+				if s.command && slices.Contains(s.hosts, q.host) {
 					select {
 					case own <- q:
 					default:
@@ -167,7 +173,7 @@ func (r *renewals) watch(ctx context.Context) {
 }
 
 // follow looks after one source.
-func (r *renewals) follow(ctx context.Context, s *source, refused <-chan audit.Request) {
+func (r *renewals) follow(ctx context.Context, s *source, refused <-chan refusal) {
 	tick := time.NewTicker(renewEvery)
 	defer tick.Stop()
 	for {
@@ -187,8 +193,8 @@ func (r *renewals) follow(ctx context.Context, s *source, refused <-chan audit.R
 
 // again asks what gives a secret for another one, when a host refused a request
 // with the one that is in force and it did not give the same a while ago.
-func (r *renewals) again(ctx context.Context, s *source, q audit.Request) {
-	if began := r.now().Add(-q.Duration); r.now().Before(s.until) || began.Before(s.since) {
+func (r *renewals) again(ctx context.Context, s *source, q refusal) {
+	if r.now().Before(s.until) || q.began.Before(s.since) {
 		return
 	}
 	if r.look(ctx, s) {

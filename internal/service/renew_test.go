@@ -325,10 +325,27 @@ func TestRefusalsRunACommandSeldom(t *testing.T) {
 	}, value: policy.NewSecret("always-the-same")}
 	r := newRenewals([]*source{s}, nil, func(audit.Payload) {}, func() time.Time { return now })
 	for range 24 * 3600 {
-		r.again(t.Context(), s, audit.Request{})
+		r.again(t.Context(), s, refusal{began: now})
 		now = now.Add(time.Second)
 	}
 	if runs < 5 || runs > 40 {
 		t.Errorf("it ran %d times in a day", runs)
+	}
+}
+
+// A request that was refused with the secret before says nothing of the one that
+// came since, however long it waited to be looked at.
+func TestRefusalOfTheOneBefore(t *testing.T) {
+	runs, now := 0, time.Now()
+	s := &source{what: "secret", command: true, hosts: []string{"api.example.com"}, get: func(context.Context) (policy.Secret, error) {
+		runs++
+		return policy.NewSecret("the-same"), nil
+	}, value: policy.NewSecret("the-same")}
+	r := newRenewals([]*source{s}, nil, func(audit.Payload) {}, func() time.Time { return now })
+	r.saw(audit.Request{Host: "api.example.com", Status: http.StatusUnauthorized, Verdict: audit.Allow, Duration: time.Millisecond})
+	s.since = now // it was renewed while the request waited
+	now = now.Add(time.Second)
+	if r.again(t.Context(), s, <-r.refused); runs != 0 || s.wait != 0 {
+		t.Errorf("it ran %d times, and not again for %s", runs, s.wait)
 	}
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -59,17 +60,11 @@ The exit status is that of start.` + exitStatus(exitRepository, exitNotFound, ex
 
 // args reads NAME, TEXT and what stands after --.
 func (o *resolveOptions) args(cmd *cobra.Command, args []string) error {
-	words := args
-	if dash := cmd.ArgsLenAtDash(); dash >= 0 {
-		words, o.argv = args[:dash], args[dash:]
-	}
+	words, argv := atDash(cmd, args)
 	if len(words) < 1 || len(words) > 2 {
 		return usage(cmd, "%d arguments, want NAME and perhaps TEXT", len(words))
 	}
-	o.Name = words[0]
-	if len(words) == 2 {
-		o.Text = words[1]
-	}
+	o.Name, o.Text, o.argv = words[0], strings.Join(words[1:], ""), argv
 	if o.abort && len(args) > 1 {
 		return usage(cmd, "--abort takes NAME alone")
 	}

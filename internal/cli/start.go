@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -110,18 +111,20 @@ func (o *startOptions) flags(cmd *cobra.Command) {
 
 // args reads NAME, GOAL and what stands after --.
 func (o *startOptions) args(cmd *cobra.Command, args []string) error {
-	words := args
-	if dash := cmd.ArgsLenAtDash(); dash >= 0 {
-		words, o.Argv = args[:dash], args[dash:]
-	}
+	words, argv := atDash(cmd, args)
 	if len(words) < 1 || len(words) > 2 {
 		return usage(cmd, "%d arguments before --, want NAME GOAL", len(words))
 	}
-	o.Name = words[0]
-	if len(words) == 2 {
-		o.Goal = words[1]
-	}
+	o.Name, o.Goal, o.Argv = words[0], strings.Join(words[1:], ""), argv
 	return nil
+}
+
+// atDash are the arguments before and after --, nil when there is none.
+func atDash(cmd *cobra.Command, args []string) (words, argv []string) {
+	if dash := cmd.ArgsLenAtDash(); dash >= 0 {
+		return args[:dash], args[dash:]
+	}
+	return args, nil
 }
 
 // complete checks the flags against each other and fills in the configuration.
